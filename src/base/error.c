@@ -1,0 +1,29 @@
+/* error: see error.h. */
+#include "base/error.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+int error_set(struct error *error, const char *format, ...)
+{
+    if (error != NULL) {
+        va_list arguments;
+        va_start(arguments, format);
+        (void)vsnprintf(error->text, sizeof error->text, format, arguments);
+        va_end(arguments);
+    }
+    return -1;
+}
+
+int error_prefix(struct error *error, const char *prefix)
+{
+    if (error != NULL) {
+        char reason[ERROR_TEXT_BYTES];
+        memcpy(reason, error->text, sizeof reason);
+        size_t length = strnlen(prefix, sizeof error->text - 3);
+        memcpy(error->text, prefix, length);
+        (void)snprintf(error->text + length, sizeof error->text - length, ": %s", reason);
+    }
+    return -1;
+}
