@@ -12,6 +12,7 @@
 #define PRIVTRAK_DELTAS_DELTA_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/address.h"
@@ -76,5 +77,17 @@ struct delta {
 
 /* "none", "started", "completed", "stopped", "expired"; paused is told as "none". */
 const char *delta_event_name(uint8_t event);
+
+/* The client as its peer id names itself: the first 8 bytes, what is not printable ASCII as '?', and a NUL. */
+enum { DELTA_CLIENT_BYTES = 9 };
+void delta_client(char text[static DELTA_CLIENT_BYTES], const uint8_t *peer_id);
+
+/*
+ * Writes the delta as one JSON object, no newline, and a NUL. ip, port and peer_id are left out where
+ * `include_address` is false or the user's address must not leave the tracker. Returns the length without the
+ * NUL; 0 where `size` was too small. DELTA_JSON_BYTES always suffice.
+ */
+enum { DELTA_JSON_BYTES = 1024 };
+size_t delta_json(const struct delta *delta, bool include_address, char *buffer, size_t size);
 
 #endif
