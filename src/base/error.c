@@ -23,7 +23,8 @@ int error_prefix(struct error *error, const char *prefix)
         memcpy(reason, error->text, sizeof reason);
         size_t length = strnlen(prefix, sizeof error->text - 3);
         memcpy(error->text, prefix, length);
-        (void)snprintf(error->text + length, sizeof error->text - length, ": %s", reason);
+        size_t room = sizeof error->text - length;
+        (void)snprintf(error->text + length, room, ": %.*s", (int)(room - 3), reason);
     }
     return -1;
 }

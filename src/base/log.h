@@ -33,6 +33,14 @@ bool log_wants(enum log_level level);
 void log_write(enum log_level level, const char *subject, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/*
+ * Writes `length` bytes from outside into `buffer` as printable ASCII: spaces,
+ * quotes, backslashes and everything that is not printable become \xNN, so that
+ * they can neither end a line nor a key=value pair. Cuts what does not fit, with
+ * "..." at the end. `size` is at least 8. Returns `buffer`.
+ */
+const char *log_safe(char *buffer, size_t size, const void *bytes, size_t length);
+
 #define log_error(...) log_write(LOG_LEVEL_ERROR, __VA_ARGS__)
 #define log_warning(...) log_write(LOG_LEVEL_WARNING, __VA_ARGS__)
 #define log_info(...) log_write(LOG_LEVEL_INFO, __VA_ARGS__)
@@ -50,7 +58,7 @@ bool log_limit_passed(long long *next_s);
 
 /*
  * The last errors and warnings, newest first, for the dashboard: copies up to
- * `size` lines of `log_line_bytes` each into `lines`. Returns how many.
+ * `size` lines of LOG_LINE_BYTES each into `lines`. Returns how many.
  */
 enum { LOG_LINE_BYTES = 512, LOG_KEPT_LINES = 50 };
 size_t log_recent(char (*lines)[LOG_LINE_BYTES], size_t size);
