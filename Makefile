@@ -1,53 +1,202 @@
 # privtrak: `make help` lists the targets.
 CC      ?= cc
+CLANG   ?= clang
 BUILD   ?= build
 PREFIX  ?= /usr/local
+DESTDIR ?=
+
+SBINDIR  ?= $(PREFIX)/sbin
+BINDIR   ?= $(PREFIX)/bin
+MANDIR   ?= $(PREFIX)/share/man
+DOCDIR   ?= $(PREFIX)/share/doc/privtrak
+UNITDIR  ?= $(PREFIX)/lib/systemd/system
+USERDIR  ?= $(PREFIX)/lib/sysusers.d
+CONFIG   ?= /etc/privtrak/tracker.yaml
+STATEDIR ?= /var/lib/privtrak
+
 PACKAGES = libevent libevent_openssl libevent_pthreads jansson libbsd-overlay yaml-0.1 libxxhash libsodium liburcu sqlite3 libpq libcurl openssl
+
+# Asked once, and only by what compiles: `make deps` and `make clean` work without the libraries.
+PACKAGE_CFLAGS = $(eval PACKAGE_CFLAGS := $(shell pkg-config --cflags $(PACKAGES)))$(PACKAGE_CFLAGS)
+PACKAGE_LIBS   = $(eval PACKAGE_LIBS := $(shell pkg-config --libs $(PACKAGES)))$(PACKAGE_LIBS)
 
 WARNINGS = -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2
 OPTIMISE ?= -O2 -g -fno-omit-frame-pointer
 SANITISE ?=
-CPPFLAGS += -Isrc -D_GNU_SOURCE -MMD -MP $(shell pkg-config --cflags $(PACKAGES))
-CFLAGS   += -std=gnu11 -pthread $(OPTIMISE) $(WARNINGS) $(SANITISE)
-LDFLAGS  += -pthread $(SANITISE)
-LDLIBS   += $(shell pkg-config --libs $(PACKAGES)) -lm
+LTO      ?= # LTO=1 optimises over all files at once
+# CPPFLAGS, CFLAGS, LDFLAGS and LDLIBS are left to whoever calls make; what the code needs stands here.
+PREPROCESS = -Isrc -D_GNU_SOURCE $(PACKAGE_CFLAGS) $(CPPFLAGS)
+C_FLAGS    = -std=gnu11 -pthread $(OPTIMISE) $(WARNINGS) $(SANITISE) $(CFLAGS)
+COMPILE    = $(CC) $(PREPROCESS) $(C_FLAGS) $(if $(strip $(LTO)),-flto=auto)
+LINK       = $(CC) -pthread $(if $(strip $(LTO)),-flto=auto $(OPTIMISE)) $(SANITISE) $(LDFLAGS)
+LIBRARIES  = $(PACKAGE_LIBS) -lm $(LDLIBS)
 
-LIB_SOURCES   := $(wildcard $(addprefix src/,$(addsuffix /*.c,base config tracker http udp middleware storage deltas deltas/sinks database admin)))
-LIB_OBJECTS   := $(LIB_SOURCES:%.c=$(BUILD)/obj/%.o)
-CTL_OBJECTS   := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard src/ctl/*.c))
-BENCH_OBJECTS := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard src/bench/*.c))
+LIB_SOURCES   := $(sort $(wildcard $(addprefix src/,$(addsuffix /*.c,base config tracker http udp middleware storage deltas deltas/sinks database admin))))
+CTL_SOURCES   := $(sort $(wildcard src/ctl/*.c))
+BENCH_SOURCES := $(sort $(wildcard src/bench/*.c))
+UNIT_SOURCES  := $(sort $(wildcard tests/unit/test_*.c))
+E2E_SOURCES   := $(sort $(wildcard tests/e2e/e2e_*.c))
+HARNESS_SOURCES := $(sort $(wildcard tests/e2e/harness/*.c))
+FUZZ_SOURCES  := $(sort $(wildcard tests/fuzz/fuzz_*.c))
+SOURCES       := $(LIB_SOURCES) src/main.c $(CTL_SOURCES) $(BENCH_SOURCES) $(UNIT_SOURCES) $(E2E_SOURCES) $(HARNESS_SOURCES)
+
+objects       = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
+LIB_OBJECTS   := $(call objects,$(LIB_SOURCES))
 PROGRAMS      := $(BUILD)/privtrakd $(BUILD)/privtrakctl $(BUILD)/privtrak-bench
-UNIT_TESTS    := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/*.c))
+UNIT_TESTS    := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(UNIT_SOURCES))
+E2E_TESTS     := $(patsubst tests/e2e/%.c,$(BUILD)/tests/%,$(E2E_SOURCES))
+FUZZERS       := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(FUZZ_SOURCES))
 
 .PHONY: all
-all: $(PROGRAMS)
+all: $(PROGRAMS) ## build privtrakd, privtrakctl and privtrak-bench into build/
 
-$(BUILD)/obj/%.o: %.c
+# A stamp that changes with the compiler and its flags, so that objects of other flags are never mixed in.
+$(BUILD)/flags: FORCE
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+	@printf '%s\n' '$(COMPILE) $(LINK)' | cmp -s - $@ || \
+	    printf '%s\n' '$(COMPILE) $(LINK)' > $@
+
+$(BUILD)/obj/%.o: %.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(COMPILE) -MMD -MP -c -o $@ $<
 
 $(BUILD)/libprivtrak.a: $(LIB_OBJECTS)
 	@rm -f $@
 	$(AR) rcs $@ $^
 
+$(BUILD)/libharness.a: $(call objects,$(HARNESS_SOURCES))
+	@rm -f $@
+	$(AR) rcs $@ $^
+
 $(BUILD)/privtrakd: $(BUILD)/obj/src/main.o $(BUILD)/libprivtrak.a
-$(BUILD)/privtrakctl: $(CTL_OBJECTS) $(BUILD)/libprivtrak.a
-$(BUILD)/privtrak-bench: $(BENCH_OBJECTS) $(BUILD)/libprivtrak.a
+$(BUILD)/privtrakctl: $(call objects,$(CTL_SOURCES)) $(BUILD)/libprivtrak.a
+$(BUILD)/privtrak-bench: $(call objects,$(BENCH_SOURCES)) $(BUILD)/libprivtrak.a
 $(PROGRAMS):
-	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(LINK) -o $@ $^ $(LIBRARIES)
 
-# One program a file of tests/unit.
-$(BUILD)/tests/%: $(BUILD)/obj/tests/unit/%.o $(BUILD)/libprivtrak.a
+# One program a file of tests/unit; the daemon's tests likewise, with the harness.
+$(UNIT_TESTS): $(BUILD)/tests/%: $(BUILD)/obj/tests/unit/%.o $(BUILD)/libprivtrak.a
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcriterion
+	$(LINK) -o $@ $^ $(LIBRARIES) -lcriterion
 
-.PHONY: unit
-unit: $(UNIT_TESTS)
-	@for test in $(UNIT_TESTS); do echo "$$test"; $$test || exit 1; done
+$(E2E_TESTS): $(BUILD)/tests/%: $(BUILD)/obj/tests/e2e/%.o $(BUILD)/libharness.a
+	@mkdir -p $(@D)
+	$(LINK) -o $@ $^ $(LIBRARIES) -lcriterion
+
+.PHONY: deps deps-test deps-dev
+deps: ## install what building and running needs, where it is missing (Debian)
+	@scripts/deps.sh run
+deps-test: ## the same for the tests: Criterion and real BitTorrent clients
+	@scripts/deps.sh run test
+deps-dev: ## the same for lint, fuzzing, coverage and benchmarks
+	@scripts/deps.sh run test dev
+
+# The second make starts when the first steps are done, and so finds what they installed.
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+SUBMAKE = $(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(JOBS))
+
+.PHONY: run
+run: deps ## install what is missing, build, start the tracker with tracker.yaml
+	@+$(SUBMAKE) $(BUILD)/privtrakd $(BUILD)/privtrakctl
+	exec $(BUILD)/privtrakd -c tracker.yaml
+
+.PHONY: test
+test: deps-test ## install what is missing, build, run every test
+	@+$(SUBMAKE) check
+
+.PHONY: check unit e2e clients tests
+tests: all $(UNIT_TESTS) $(E2E_TESTS)
+check: tests ## build and run every test, installing nothing
+	@BUILD='$(BUILD)' tests/run.sh $(UNIT_TESTS) $(E2E_TESTS) tests/e2e/clients.sh
+unit: $(UNIT_TESTS) ## unit tests only
+	@BUILD='$(BUILD)' tests/run.sh $(UNIT_TESTS)
+e2e: all $(E2E_TESTS) ## tests of the real daemon only
+	@BUILD='$(BUILD)' tests/run.sh $(E2E_TESTS)
+clients: all ## files really shared between real clients only
+	@BUILD='$(BUILD)' tests/run.sh tests/e2e/clients.sh
+
+.PHONY: check-asan check-tsan
+ASAN = -fsanitize=address,undefined -fno-sanitize-recover=undefined
+check-asan: ## every test under AddressSanitizer and UndefinedBehaviorSanitizer
+	@+$(SUBMAKE) check BUILD=$(BUILD)/asan OPTIMISE='-O1 -g -fno-omit-frame-pointer' SANITISE='$(ASAN)' LTO=
+check-tsan: ## every test under ThreadSanitizer
+	@+$(SUBMAKE) check BUILD=$(BUILD)/tsan OPTIMISE='-O1 -g -fno-omit-frame-pointer' SANITISE='-fsanitize=thread' LTO=
+
+# Each fuzz target is one file of tests/fuzz, with its seeds in tests/fuzz/corpus/NAME.
+FUZZ_SECONDS ?= 10
+FUZZ_FLAGS = CC='$(CLANG)' BUILD=$(BUILD)/fuzzing LTO= OPTIMISE='-O1 -g -fno-omit-frame-pointer' \
+    SANITISE='-fsanitize=address,undefined -fno-sanitize-recover=undefined -fsanitize=fuzzer-no-link'
+.PHONY: fuzz fuzzers
+$(FUZZERS): $(BUILD)/fuzz/%: $(BUILD)/obj/tests/fuzz/%.o $(BUILD)/libprivtrak.a
+	@mkdir -p $(@D)
+	$(LINK) -fsanitize=fuzzer -o $@ $^ $(LIBRARIES)
+fuzzers: $(FUZZERS)
+fuzz: ## run each fuzz target for FUZZ_SECONDS (default 10)
+	@+$(SUBMAKE) fuzzers $(FUZZ_FLAGS)
+	@scripts/fuzz.sh '$(BUILD)/fuzzing/fuzz' '$(FUZZ_SECONDS)' $(notdir $(FUZZERS))
+
+.PHONY: cover
+cover: ## line and branch coverage of every test, as text and HTML in build/cover
+	@+$(SUBMAKE) check BUILD=$(BUILD)/cover OPTIMISE='-O0 -g --coverage' LTO=
+	@gcovr --root . --filter src/ --exclude-unreachable-branches --object-directory $(BUILD)/cover \
+	    --html-details $(BUILD)/cover/index.html --txt $(BUILD)/cover/coverage.txt --print-summary $(BUILD)/cover/obj/src
+	@echo 'details: $(BUILD)/cover/index.html'
+
+.PHONY: bench
+bench: all ## the bare responder and the tracker in turn, and their ratios
+	@BUILD='$(BUILD)' tests/bench/run-bench.sh
+
+C_FILES = $(shell git ls-files --cached --others --exclude-standard -- 'src/*.[ch]' 'tests/*.[ch]')
+.PHONY: format lint lint-format lint-tidy lint-cppcheck lint-shell
+format: ## lay out all C files by .clang-format
+	@clang-format -i $(C_FILES)
+lint: lint-format lint-cppcheck lint-tidy lint-shell ## clang-format, clang-tidy, cppcheck, and sh -n over the scripts
+lint-format:
+	@clang-format --dry-run -Werror $(C_FILES)
+lint-cppcheck:
+	@scripts/cppcheck.sh $(SOURCES)
+lint-tidy: compile_commands.json
+	@printf '%s\0' $(SOURCES) | xargs -0 -n 4 -P $(JOBS) clang-tidy --quiet -p .
+lint-shell:
+	@for script in $$(git ls-files -- '*.sh' .ci/run); do bash -n "$$script" || exit 1; done
+
+# For clang-tidy and editors.
+compile_commands.json: Makefile FORCE
+	@scripts/compile-commands.sh '$(CLANG) $(PREPROCESS) $(C_FLAGS)' $(SOURCES) > $@.new
+	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+
+.PHONY: install uninstall
+SUBSTITUTE = sed -e 's|@SBINDIR@|$(SBINDIR)|g' -e 's|@CONFIG@|$(CONFIG)|g' -e 's|@STATEDIR@|$(STATEDIR)|g'
+install: all ## install under DESTDIR and PREFIX (default /usr/local)
+	install -d '$(DESTDIR)$(SBINDIR)' '$(DESTDIR)$(BINDIR)' '$(DESTDIR)$(MANDIR)/man1' '$(DESTDIR)$(MANDIR)/man5' \
+	    '$(DESTDIR)$(MANDIR)/man8' '$(DESTDIR)$(DOCDIR)/examples' '$(DESTDIR)$(UNITDIR)' '$(DESTDIR)$(USERDIR)'
+	install -m 755 $(BUILD)/privtrakd '$(DESTDIR)$(SBINDIR)/privtrakd'
+	install -m 755 $(BUILD)/privtrakctl $(BUILD)/privtrak-bench '$(DESTDIR)$(BINDIR)/'
+	install -m 644 docs/man/*.1 '$(DESTDIR)$(MANDIR)/man1/'
+	install -m 644 docs/man/*.5 '$(DESTDIR)$(MANDIR)/man5/'
+	install -m 644 docs/man/*.8 '$(DESTDIR)$(MANDIR)/man8/'
+	install -m 644 README.md CHANGELOG.md LICENSE '$(DESTDIR)$(DOCDIR)/'
+	sed 's|^\( *state_dir:\) var\b|\1 $(STATEDIR)|' tracker.yaml > '$(DESTDIR)$(DOCDIR)/examples/tracker.yaml'
+	$(SUBSTITUTE) packaging/privtrak.service > '$(DESTDIR)$(UNITDIR)/privtrak.service'
+	$(SUBSTITUTE) packaging/privtrak.sysusers > '$(DESTDIR)$(USERDIR)/privtrak.conf'
+	chmod 644 '$(DESTDIR)$(DOCDIR)/examples/tracker.yaml' '$(DESTDIR)$(UNITDIR)/privtrak.service' '$(DESTDIR)$(USERDIR)/privtrak.conf'
+uninstall: ## remove what install put there; configuration and state stay
+	rm -f '$(DESTDIR)$(SBINDIR)/privtrakd' '$(DESTDIR)$(BINDIR)/privtrakctl' '$(DESTDIR)$(BINDIR)/privtrak-bench' \
+	    '$(DESTDIR)$(UNITDIR)/privtrak.service' '$(DESTDIR)$(USERDIR)/privtrak.conf'
+	rm -f $(foreach page,$(notdir $(wildcard docs/man/*.[158])),'$(DESTDIR)$(MANDIR)/man$(subst .,,$(suffix $(page)))/$(page)')
+	rm -rf '$(DESTDIR)$(DOCDIR)'
 
 .PHONY: clean
-clean:
-	rm -rf $(BUILD)
+clean: ## remove build/; the tracker's state in var/ stays
+	rm -rf $(BUILD) compile_commands.json
 
+.PHONY: help
+help: ## this list
+	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/\1\t\2/p' Makefile | sort | while IFS="$$(printf '\t')" read -r target what; do \
+	    printf '  make %-12s %s\n' "$$target" "$$what"; done
+	@echo '  Variables: CC, BUILD, PREFIX, DESTDIR, OPTIMISE, SANITISE, LTO=1, FUZZ_SECONDS'
+
+.PHONY: FORCE
+FORCE:
 .SECONDARY:
--include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
+-include $(patsubst %.o,%.d,$(call objects,$(SOURCES) $(FUZZ_SOURCES)))
