@@ -1,0 +1,185 @@
+/* Tests of the route parser, which HTTP targets and BEP 41 URL data share. */
+#include "tracker/route.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <string.h>
+
+static struct route parse(const char *path, bool lone_passkey)
+{
+    struct route route;
+    route_parse_path(&route, path, strlen(path), lone_passkey);
+    return route;
+}
+
+static void expect(const char *path, bool lone, enum route_action action, enum route_passkey state, const char *passkey)
+{
+    struct route route = parse(path, lone);
+    cr_expect_eq(route.action, action, "%s: action %d", path, route.action);
+    cr_expect_eq(route.passkey_state, state, "%s: passkey state %d", path, route.passkey_state);
+    cr_expect_not(route.bad_escape, "%s", path);
+    if (state == ROUTE_PASSKEY_GOOD) {
+        cr_expect_eq(route.passkey_length, strlen(passkey), "%s", path);
+        cr_expect_eq(memcmp(route.passkey, passkey, strlen(passkey)), 0, "%s", path);
+    }
+}
+
+Test(route, path_takes_the_three_forms_with_and_without_last_slash)
+{
+    expect("/key/announce", false, ROUTE_ANNOUNCE, ROUTE_PASSKEY_GOOD, "key");
+    expect("/key/announce/", false, ROUTE_ANNOUNCE, ROUTE_PASSKEY_GOOD, "key");
+    expect("/announce/key", false, ROUTE_ANNOUNCE, ROUTE_PASSKEY_GOOD, "key");
+    expect("/announce/key/", false, ROUTE_ANNOUNCE, ROUTE_PASSKEY_GOOD, "key");
+    expect("/announce", false, ROUTE_ANNOUNCE, ROUTE_PASSKEY_MISSING, NULL);
+    expect("/announce/", false, ROUTE_ANNOUNCE, ROUTE_PASSKEY_MISSING, NULL);
+    expect("/key/scrape", false, ROUTE_SCRAPE, ROUTE_PASSKEY_GOOD, "key");
+    expect("/scrape/key/", false, ROUTE_SCRAPE, ROUTE_PASSKEY_GOOD, "key");
+    expect("/scrape", false, ROUTE_SCRAPE, ROUTE_PASSKEY_MISSING, NULL);
+}
+
+Test(route, path_that_is_no_route_is_none)
+{
+    static const char *paths[] = {
+        "", "/", "announce", "key/announce", "/key", "/Announce", "/announce//", "//announce", "/announcer", "/announc",
+        "/announce/key/x", "/x/key/announce", "/key/announce/x/y/z", "/key/announce//", "*", "//", "///", "/key/", "/a/b",
+    };
+    for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++)
+        cr_expect_eq(parse(paths[i], false).action, ROUTE_NONE, "%s", paths[i]);
+}
+
+Test(route, path_escapes_are_decoded)
+{
+    expect("/%61nnounce/k%65y", false, ROUTE_ANNOUNCE, ROUTE_PASSKEY_GOOD, "key");
+    expect("/%6b%65%79/%73crape", false, ROUTE_SCRAPE, ROUTE_PASSKEY_GOOD, "key");
+    expect("/k%2Fy/announce", false, ROUTE_ANNOUNCE, ROUTE_PASSKEY_MALFORMED, NULL);
+    expect("/k%00/announce", false, ROUTE_ANNOUNCE, ROUTE_PASSKEY_MALFORMED, NULL);
+}
+
+Test(route, path_with_a_bad_escape_is_told)
+{
+    static const char *paths[] = {"/%", "/%4", "/%zz/announce", "/announce/%6", "/announce/ab%g0", "/a/b/c/d/%"};
+    for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++)
+        cr_expect(parse(paths[i], false).bad_escape, "%s", paths[i]);
+}
+
+Test(route, passkey_length_is_1_to_64)
+{
+    char key[PASSKEY_MAX + 2];
+    memset(key, 'k', sizeof key);
+    char path[128];
+    (void)snprintf(path, sizeof path, "/%.64s/announce", key);
+    struct route route = parse(path, false);
+    cr_expect_eq(route.passkey_state, ROUTE_PASSKEY_GOOD);
+    cr_expect_eq(route.passkey_length, PASSKEY_MAX);
+    (void)snprintf(path, sizeof path, "/%.65s/announce", key);
+    cr_expect_eq(parse(path, false).passkey_state, ROUTE_PASSKEY_MALFORMED);
+    cr_expect_eq(parse(path, false).action, ROUTE_ANNOUNCE);
+}
+
+Test(route, passkey_alphabet_is_letters_digits_minus_underscore)
+{
+    for (int c = 0; c < 256; c++) {
+        char text = (char)c;
+        bool good = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
+        cr_expect_eq(route_passkey_is_well_formed(&text, 1), good, "%d", c);
+    }
+    cr_expect_not(route_passkey_is_well_formed("", 0));
+}
+
+Test(route, two_words_are_an_action_with_a_passkey)
+{
+    expect("/announce/announce", false, ROUTE_ANNOUNCE, ROUTE_PASSKEY_GOOD, "announce");
+    expect("/announce/scrape", false, ROUTE_SCRAPE, ROUTE_PASSKEY_GOOD, "announce");
+    expect("/scrape/announce", false, ROUTE_ANNOUNCE, ROUTE_PASSKEY_GOOD, "scrape");
+}
+
+Test(route, lone_segment_is_the_passkey_where_asked_for)
+{
+    expect("/key", true, ROUTE_ANNOUNCE, ROUTE_PASSKEY_GOOD, "key");
+    expect("/key/", true, ROUTE_ANNOUNCE, ROUTE_PASSKEY_GOOD, "key");
+    expect("/k~y", true, ROUTE_ANNOUNCE, ROUTE_PASSKEY_MALFORMED, NULL);
+    expect("/announce", true, ROUTE_ANNOUNCE, ROUTE_PASSKEY_MISSING, NULL);
+    expect("/scrape", true, ROUTE_SCRAPE, ROUTE_PASSKEY_MISSING, NULL);
+    expect("", true, ROUTE_ANNOUNCE, ROUTE_PASSKEY_MISSING, NULL);
+    expect("/", true, ROUTE_ANNOUNCE, ROUTE_PASSKEY_MISSING, NULL);
+    expect("key", true, ROUTE_NONE, ROUTE_PASSKEY_MISSING, NULL);
+    expect("/a/b", true, ROUTE_NONE, ROUTE_PASSKEY_MISSING, NULL);
+}
+
+Test(route, query_passkey_counts_where_the_path_has_none)
+{
+    struct route route = parse("/announce", false);
+    route_take_query_passkey(&route, "%6bey", 5);
+    cr_expect_eq(route.passkey_state, ROUTE_PASSKEY_GOOD);
+    cr_expect_eq(route.passkey_length, 3);
+    route_take_query_passkey(&route, "other", 5);
+    cr_expect_eq(memcmp(route.passkey, "key", 3), 0, "the first of a repeated one counts");
+
+    route = parse("/announce/path", false);
+    route_take_query_passkey(&route, "query", 5);
+    cr_expect_eq(memcmp(route.passkey, "path", 4), 0);
+
+    route = parse("/announce/p~th", false);
+    route_take_query_passkey(&route, "query", 5);
+    cr_expect_eq(route.passkey_state, ROUTE_PASSKEY_MALFORMED);
+}
+
+Test(route, query_passkey_that_is_bad_is_malformed)
+{
+    static const char *values[] = {"", "%", "a b", "k%2", "k+y"};
+    for (size_t i = 0; i < sizeof values / sizeof values[0]; i++) {
+        struct route route = parse("/announce", false);
+        route_take_query_passkey(&route, values[i], strlen(values[i]));
+        cr_expect_eq(route.passkey_state, ROUTE_PASSKEY_MALFORMED, "%s", values[i]);
+    }
+}
+
+Test(query, walk_gives_each_pair_and_passes_over_empty_pieces)
+{
+    static const char text[] = "&&a=1&b&=x&c==&&d=&";
+    static const char *expected[][2] = {{"a", "1"}, {"b", ""}, {"", "x"}, {"c", "="}, {"d", ""}};
+    const char *cursor = text;
+    struct query_pair pair;
+    for (size_t i = 0; i < sizeof expected / sizeof expected[0]; i++) {
+        cr_assert(query_next(&cursor, text + sizeof text - 1, &pair));
+        cr_expect_eq(pair.name_length, strlen(expected[i][0]), "%zu", i);
+        cr_expect_eq(memcmp(pair.name, expected[i][0], pair.name_length), 0, "%zu", i);
+        cr_expect_eq(pair.value_length, strlen(expected[i][1]), "%zu", i);
+        cr_expect_eq(memcmp(pair.value, expected[i][1], pair.value_length), 0, "%zu", i);
+    }
+    cr_expect_not(query_next(&cursor, text + sizeof text - 1, &pair));
+    cr_expect_not(query_next(&cursor, text + sizeof text - 1, &pair));
+}
+
+Test(query, decode_takes_raw_bytes_escapes_and_plus)
+{
+    uint8_t bytes[8];
+    cr_expect_eq(query_decode(bytes, sizeof bytes, "a%00%fF+\xe9", 9), 5);
+    cr_expect_eq(memcmp(bytes, "a\0\xff+\xe9", 5), 0);
+    cr_expect_eq(query_decode(bytes, sizeof bytes, "", 0), 0);
+}
+
+Test(query, decode_tells_bad_escapes_from_what_does_not_fit)
+{
+    uint8_t bytes[2];
+    cr_expect_eq(query_decode(bytes, 2, "%41%42", 6), 2);
+    cr_expect_eq(query_decode(bytes, 2, "abc", 3), -2);
+    cr_expect_eq(query_decode(bytes, 2, "abc%4", 5), -1, "a bad escape counts even behind the end");
+    cr_expect_eq(query_decode(bytes, 2, "%", 1), -1);
+    cr_expect_eq(query_decode(bytes, 2, "%4", 2), -1);
+    cr_expect_eq(query_decode(bytes, 2, "%4g", 3), -1);
+    cr_expect_eq(query_decode(bytes, 2, "%-1", 3), -1);
+}
+
+Test(query, names_are_compared_without_case_and_escapes)
+{
+    static const struct {
+        const char *name;
+        bool same;
+    } cases[] = {{"passkey", true}, {"PassKey", true}, {"%70%41sskey", true}, {"passke", false}, {"passkeys", false},
+                 {"passkey%00", false}, {"%", false}, {"passke%7", false}, {"", false}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct query_pair pair = {cases[i].name, strlen(cases[i].name), "", 0};
+        cr_expect_eq(query_name_is(&pair, "passkey"), cases[i].same, "%s", cases[i].name);
+    }
+}
