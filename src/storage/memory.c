@@ -1,0 +1,174 @@
+/* memory: see memory.h. */
+#include "storage/memory.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/queue.h>
+
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#else
+#define ASAN_POISON_MEMORY_REGION(address, size) ((void)(address), (void)(size))
+#define ASAN_UNPOISON_MEMORY_REGION(address, size) ((void)(address), (void)(size))
+#endif
+
+enum {
+    PAGE_BYTES = 64 * 1024,
+    REGION_BYTES = 4 * 1024 * 1024, /* two huge pages: a small tracker stays small */
+    POOL_KEEPS_PAGES = 64,          /* free pages beyond these give their memory back to the kernel */
+};
+
+/* The head of a page; chunks follow. Pages stand at multiples of PAGE_BYTES, so a chunk finds its page by its address. */
+struct page {
+    TAILQ_ENTRY(page) entry; /* among the class's pages with room, or the pool */
+    void *free_chunks;       /* linked through their first bytes */
+    uint32_t used;
+    uint32_t fresh; /* chunks from this one on were never handed out */
+    uint32_t total;
+    uint32_t is_returned; /* in the pool, its memory given back to the kernel */
+};
+
+TAILQ_HEAD(page_list, page);
+
+struct region {
+    struct region *next;
+    void *mapping;
+};
+
+struct memory {
+    size_t sizes[MEMORY_CLASSES];
+    struct page_list with_room[MEMORY_CLASSES];
+    struct page_list pool;
+    size_t pool_pages;
+    struct region *regions;
+    size_t used_bytes;
+};
+
+struct memory *memory_new(const size_t *sizes, unsigned classes)
+{
+    struct memory *memory = calloc(1, sizeof *memory);
+    if (memory == NULL)
+        return NULL;
+    TAILQ_INIT(&memory->pool);
+    for (unsigned i = 0; i < classes; i++) {
+        memory->sizes[i] = (sizes[i] + 7) & ~(size_t)7;
+        TAILQ_INIT(&memory->with_room[i]);
+    }
+    return memory;
+}
+
+void memory_free(struct memory *memory)
+{
+    if (memory == NULL)
+        return;
+    while (memory->regions != NULL) {
+        struct region *region = memory->regions;
+        memory->regions = region->next;
+        ASAN_UNPOISON_MEMORY_REGION(region->mapping, REGION_BYTES);
+        munmap(region->mapping, REGION_BYTES);
+        free(region);
+    }
+    free(memory);
+}
+
+/* Maps REGION_BYTES at a multiple of it, so that huge pages fit. */
+static void *map_region(void)
+{
+    char *wide = mmap(NULL, 2 * REGION_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (wide == MAP_FAILED)
+        return NULL;
+    size_t before = (size_t)(-(uintptr_t)wide % REGION_BYTES);
+    if (before > 0)
+        munmap(wide, before);
+    if (before < REGION_BYTES)
+        munmap(wide + before + REGION_BYTES, REGION_BYTES - before);
+    (void)madvise(wide + before, REGION_BYTES, MADV_HUGEPAGE); /* only a wish */
+    return wide + before;
+}
+
+static int add_region(struct memory *memory)
+{
+    struct region *region = malloc(sizeof *region);
+    char *mapping = region == NULL ? NULL : map_region();
+    if (mapping == NULL) {
+        free(region);
+        return -1;
+    }
+    region->mapping = mapping;
+    region->next = memory->regions;
+    memory->regions = region;
+    /* Backwards, so that the pool hands out the lowest first and a huge page fills up before the next begins. */
+    for (size_t at = REGION_BYTES; at > 0; at -= PAGE_BYTES) {
+        struct page *page = (struct page *)(void *)(mapping + at - PAGE_BYTES);
+        page->is_returned = 1; /* counted as not resident until it is used */
+        TAILQ_INSERT_HEAD(&memory->pool, page, entry);
+        memory->pool_pages++;
+    }
+    return 0;
+}
+
+static struct page *take_page(struct memory *memory, unsigned class)
+{
+    if (TAILQ_EMPTY(&memory->pool) && add_region(memory) != 0)
+        return NULL;
+    struct page *page = TAILQ_FIRST(&memory->pool);
+    TAILQ_REMOVE(&memory->pool, page, entry);
+    memory->pool_pages--;
+    *page = (struct page){.total = (uint32_t)((PAGE_BYTES - sizeof *page) / memory->sizes[class])};
+    TAILQ_INSERT_HEAD(&memory->with_room[class], page, entry);
+    __atomic_store_n(&memory->used_bytes, memory->used_bytes + PAGE_BYTES, __ATOMIC_RELAXED);
+    ASAN_POISON_MEMORY_REGION(page + 1, PAGE_BYTES - sizeof *page);
+    return page;
+}
+
+static void return_page(struct memory *memory, unsigned class, struct page *page)
+{
+    TAILQ_REMOVE(&memory->with_room[class], page, entry);
+    __atomic_store_n(&memory->used_bytes, memory->used_bytes - PAGE_BYTES, __ATOMIC_RELAXED);
+    page->is_returned = memory->pool_pages >= POOL_KEEPS_PAGES;
+    ASAN_UNPOISON_MEMORY_REGION(page + 1, PAGE_BYTES - sizeof *page);
+    if (page->is_returned) {
+        char *body = (char *)page + 4096; /* all but the part with the head */
+        (void)madvise(body, PAGE_BYTES - 4096, MADV_DONTNEED);
+        TAILQ_INSERT_TAIL(&memory->pool, page, entry);
+    } else {
+        TAILQ_INSERT_HEAD(&memory->pool, page, entry);
+    }
+    memory->pool_pages++;
+}
+
+void *memory_take(struct memory *memory, unsigned class)
+{
+    struct page *page = TAILQ_FIRST(&memory->with_room[class]);
+    if (page == NULL && (page = take_page(memory, class)) == NULL)
+        return NULL;
+    char *chunk = page->free_chunks;
+    if (chunk != NULL) {
+        ASAN_UNPOISON_MEMORY_REGION(chunk, memory->sizes[class]);
+        memcpy(&page->free_chunks, chunk, sizeof page->free_chunks);
+    } else {
+        chunk = (char *)(page + 1) + page->fresh++ * memory->sizes[class];
+        ASAN_UNPOISON_MEMORY_REGION(chunk, memory->sizes[class]);
+    }
+    if (++page->used == page->total)
+        TAILQ_REMOVE(&memory->with_room[class], page, entry);
+    return chunk;
+}
+
+void memory_give(struct memory *memory, unsigned class, void *chunk)
+{
+    struct page *page = (struct page *)((uintptr_t)chunk & ~(uintptr_t)(PAGE_BYTES - 1));
+    memcpy(chunk, &page->free_chunks, sizeof page->free_chunks);
+    page->free_chunks = chunk;
+    ASAN_POISON_MEMORY_REGION(chunk, memory->sizes[class]);
+    if (page->used-- == page->total)
+        TAILQ_INSERT_HEAD(&memory->with_room[class], page, entry);
+    if (page->used == 0)
+        return_page(memory, class, page);
+}
+
+size_t memory_used(const struct memory *memory)
+{
+    return __atomic_load_n(&memory->used_bytes, __ATOMIC_RELAXED);
+}

@@ -1,0 +1,462 @@
+/* swarm: see swarm.h for what it does, swarm_layout.h for how it lies in memory. */
+#include "storage/swarm.h"
+
+#include <stdlib.h>
+#include <string.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
+#include "storage/swarm_layout.h"
+
+const uint8_t chunk_capacities[] = {1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 56, CHUNK_SLOTS};
+const unsigned chunk_classes = sizeof chunk_capacities;
+
+_Static_assert(sizeof(struct session) == 49, "a session takes 49 bytes beside its user and endpoint");
+
+/* The smallest chunk that holds `slots`. */
+static unsigned class_for(uint32_t slots)
+{
+    unsigned class = 0;
+    while (chunk_capacities[class] < slots)
+        class++;
+    return class;
+}
+
+struct session *swarm_session(const struct torrent *torrent, uint32_t slot)
+{
+    return chunk_sessions(chunk_of(torrent, slot), chunk_capacity(torrent)) + slot % CHUNK_SLOTS;
+}
+
+uint32_t swarm_user(const struct torrent *torrent, uint32_t slot)
+{
+    return chunk_users(chunk_of(torrent, slot))[slot % CHUNK_SLOTS];
+}
+
+void session_set_last_ms(struct session *session, int64_t unix_ms)
+{
+    int64_t ms = unix_ms - TIME_BASE_MS;
+    session->last_ms = (uint64_t)(ms < 0 ? 0 : ms) & ((UINT64_C(1) << 40) - 1);
+}
+
+void session_set_left(struct session *session, uint64_t left)
+{
+    session->left = (left < SESSION_LEFT_MAX ? left : SESSION_LEFT_MAX) & SESSION_LEFT_MAX;
+}
+
+uint64_t session_left(const struct session *session)
+{
+    return session->left == SESSION_LEFT_MAX ? COUNTER_MAX : session->left;
+}
+
+void swarm_prefetch(const struct torrent *torrent)
+{
+    const char *body = (const char *)torrent->body.chunk;
+    if (body == NULL)
+        return;
+    __builtin_prefetch(body);
+    if (torrent->flags & TORRENT_IS_LARGE)
+        return;
+    /* Users stand first; of a small chunk the endpoints and first records follow at once. */
+    uint32_t total = swarm_total(torrent);
+    __builtin_prefetch(body + 64);
+    if (total > 16)
+        __builtin_prefetch(body + 128);
+    if (total > 32)
+        __builtin_prefetch(body + 192);
+}
+
+void swarm_prefetch_user(const struct torrent *torrent, uint32_t user)
+{
+    if (torrent->flags & TORRENT_IS_LARGE)
+        swarm_index_prefetch(torrent, user);
+}
+
+/* --- finding --- */
+
+/* The first of users[from … total) that is `user`; `total` where there is none. */
+static uint32_t scan_users(const uint32_t *users, uint32_t from, uint32_t total, uint32_t user)
+{
+    uint32_t i = from;
+#ifdef __SSE2__
+    const __m128i wanted = _mm_set1_epi32((int)user);
+    for (; i + 4 <= total; i += 4) {
+        __m128i four = _mm_loadu_si128((const __m128i *)(const void *)(users + i));
+        int equal = _mm_movemask_ps(_mm_castsi128_ps(_mm_cmpeq_epi32(four, wanted)));
+        if (equal != 0)
+            return i + (uint32_t)__builtin_ctz((unsigned)equal);
+    }
+#endif
+    while (i < total && users[i] != user)
+        i++;
+    return i;
+}
+
+uint32_t swarm_next_of_user(const struct torrent *torrent, uint32_t user, uint32_t after)
+{
+    if (torrent->flags & TORRENT_IS_LARGE)
+        return swarm_index_next(torrent, user, after);
+    uint32_t total = swarm_total(torrent);
+    if (total == 0)
+        return SLOT_NONE;
+    uint32_t slot = scan_users(chunk_users(torrent->body.chunk), after == SLOT_NONE ? 0 : after + 1, total, user);
+    return slot == total ? SLOT_NONE : slot;
+}
+
+uint32_t swarm_find(const struct torrents *torrents, const struct torrent *torrent, uint32_t user, const uint8_t *peer_id)
+{
+    struct peer_id_key key;
+    peer_ids_key(torrents->peer_ids, peer_id, &key);
+    uint32_t slot = swarm_next_of_user(torrent, user, SLOT_NONE);
+    while (slot != SLOT_NONE && !peer_ids_match(torrents->peer_ids, &key, &swarm_session(torrent, slot)->peer_id))
+        slot = swarm_next_of_user(torrent, user, slot);
+    return slot;
+}
+
+void swarm_unpack_peer_id(const struct torrents *torrents, const struct session *session, uint8_t *peer_id)
+{
+    peer_ids_unpack(torrents->peer_ids, &session->peer_id, peer_id);
+}
+
+/* --- growing and shrinking --- */
+
+/* Copies the slots into a chunk of another class. */
+static int resize_chunk(struct torrents *torrents, struct torrent *torrent, unsigned class)
+{
+    unsigned capacity = chunk_capacities[class];
+    uint32_t total = swarm_total(torrent);
+    struct chunk *chunk = memory_take(torrents->memory, class);
+    if (chunk == NULL)
+        return -1;
+    struct chunk *old = torrent->body.chunk;
+    if (old != NULL) {
+        unsigned old_capacity = torrent->capacity;
+        memcpy(chunk_users(chunk), chunk_users(old), total * sizeof(uint32_t));
+        memcpy(chunk_endpoints(chunk, capacity), chunk_endpoints(old, old_capacity), total * ENDPOINT4_BYTES);
+        memcpy(chunk_sessions(chunk, capacity), chunk_sessions(old, old_capacity), total * sizeof(struct session));
+        memory_give(torrents->memory, class_for(old_capacity), old);
+    }
+    torrent->body.chunk = chunk;
+    torrent->capacity = (uint8_t)capacity;
+    return 0;
+}
+
+static void free_large(struct swarm_large *large)
+{
+    swarm_index_clear(large);
+    free(large->chunks);
+    free(large);
+}
+
+static int add_chunk(struct torrents *torrents, struct swarm_large *large)
+{
+    if (large->chunk_count == large->directory) {
+        uint32_t room = large->directory * 2;
+        struct chunk **chunks = realloc(large->chunks, room * sizeof *chunks);
+        if (chunks == NULL)
+            return -1;
+        large->chunks = chunks;
+        large->directory = room;
+    }
+    struct chunk *chunk = memory_take(torrents->memory, chunk_classes - 1);
+    if (chunk == NULL)
+        return -1;
+    large->chunks[large->chunk_count++] = chunk;
+    return 0;
+}
+
+/* The full single chunk becomes the first of a directory. */
+static int become_large(struct torrent *torrent)
+{
+    struct swarm_large *large = calloc(1, sizeof *large);
+    if (large == NULL)
+        return -1;
+    struct chunk *chunk = torrent->body.chunk;
+    large->directory = 4;
+    large->chunks = calloc(large->directory, sizeof(struct chunk *));
+    if (large->chunks == NULL) {
+        free(large);
+        return -1;
+    }
+    large->chunks[large->chunk_count++] = chunk;
+    torrent->body.large = large;
+    torrent->flags |= TORRENT_IS_LARGE;
+    if (swarm_index_build(torrent) == 0)
+        return 0;
+    torrent->flags &= (uint8_t)~TORRENT_IS_LARGE;
+    torrent->body.chunk = chunk;
+    free_large(large);
+    return -1;
+}
+
+static void become_small(struct torrents *torrents, struct torrent *torrent)
+{
+    struct swarm_large *large = torrent->body.large;
+    for (uint32_t i = 1; i < large->chunk_count; i++)
+        memory_give(torrents->memory, chunk_classes - 1, large->chunks[i]);
+    torrent->body.chunk = large->chunks[0];
+    torrent->capacity = CHUNK_SLOTS;
+    torrent->flags &= (uint8_t)~TORRENT_IS_LARGE;
+    free_large(large);
+}
+
+/* Makes room for one more slot. */
+static int grow(struct torrents *torrents, struct torrent *torrent)
+{
+    uint32_t total = swarm_total(torrent);
+    if (torrent->extra != NULL && torrent->extra->swarm6 != NULL &&
+        swarm6_reserve(torrent->extra->swarm6, total + 1) != 0)
+        return -1;
+    if (!(torrent->flags & TORRENT_IS_LARGE)) {
+        if (total < torrent->capacity)
+            return 0;
+        if (total < CHUNK_SLOTS)
+            return resize_chunk(torrents, torrent, class_for(total + 1));
+        if (become_large(torrent) != 0)
+            return -1;
+    }
+    struct swarm_large *large = torrent->body.large;
+    return total < large->chunk_count * CHUNK_SLOTS ? 0 : add_chunk(torrents, large);
+}
+
+/* Gives back what the slots that are left do not need, with some slack so that a peer that comes and goes costs nothing. */
+static void shrink(struct torrents *torrents, struct torrent *torrent)
+{
+    uint32_t total = swarm_total(torrent);
+    if (torrent->flags & TORRENT_IS_LARGE) {
+        struct swarm_large *large = torrent->body.large;
+        if (total <= LARGE_SHRINKS_AT)
+            become_small(torrents, torrent);
+        else if (total + CHUNK_SLOTS + CHUNK_SLOTS / 2 <= large->chunk_count * CHUNK_SLOTS)
+            memory_give(torrents->memory, chunk_classes - 1, large->chunks[--large->chunk_count]);
+        return;
+    }
+    if (total == 0) {
+        memory_give(torrents->memory, class_for(torrent->capacity), torrent->body.chunk);
+        torrent->body.chunk = NULL;
+        torrent->capacity = 0;
+    } else if (total * 2 <= torrent->capacity) {
+        (void)resize_chunk(torrents, torrent, class_for(total)); /* out of memory: stays as it is */
+    }
+}
+
+void swarm_clear(struct torrents *torrents, struct torrent *torrent)
+{
+    if (torrent->flags & TORRENT_IS_LARGE)
+        become_small(torrents, torrent);
+    if (torrent->body.chunk != NULL)
+        memory_give(torrents->memory, class_for(torrent->capacity), torrent->body.chunk);
+    torrent->body.chunk = NULL;
+    torrent->capacity = 0;
+}
+
+uint32_t swarm_add(struct torrents *torrents, struct torrent *torrent, uint32_t user, const uint8_t *peer_id)
+{
+    struct packed_peer_id packed;
+    if (grow(torrents, torrent) != 0 || peer_ids_pack(torrents->peer_ids, peer_id, &packed) != 0)
+        return SLOT_NONE;
+    uint32_t slot = swarm_total(torrent);
+    chunk_users(chunk_of(torrent, slot))[slot % CHUNK_SLOTS] = user;
+    memset(slot_endpoint4(torrent, slot), 0, ENDPOINT4_BYTES);
+    *swarm_session(torrent, slot) = (struct session){.peer_id = packed};
+    if (torrent->flags & TORRENT_IS_LARGE && swarm_index_add(torrent, slot) != 0) {
+        peer_ids_drop(torrents->peer_ids, &packed);
+        return SLOT_NONE;
+    }
+    torrent->tombstones++;
+    return slot;
+}
+
+/* --- moving --- */
+
+/* Exchanges two slots, and all that refers to them by number. */
+static void swap(struct torrent *torrent, uint32_t a, uint32_t b)
+{
+    if (a == b)
+        return;
+    bool large = torrent->flags & TORRENT_IS_LARGE;
+    if (large) {
+        swarm_index_remove(torrent, a);
+        swarm_index_remove(torrent, b);
+    }
+    uint32_t *user_a = &chunk_users(chunk_of(torrent, a))[a % CHUNK_SLOTS];
+    uint32_t *user_b = &chunk_users(chunk_of(torrent, b))[b % CHUNK_SLOTS];
+    uint32_t user = *user_a;
+    *user_a = *user_b;
+    *user_b = user;
+    uint8_t endpoint[ENDPOINT4_BYTES];
+    memcpy(endpoint, slot_endpoint4(torrent, a), sizeof endpoint);
+    memcpy(slot_endpoint4(torrent, a), slot_endpoint4(torrent, b), sizeof endpoint);
+    memcpy(slot_endpoint4(torrent, b), endpoint, sizeof endpoint);
+    struct session session = *swarm_session(torrent, a);
+    *swarm_session(torrent, a) = *swarm_session(torrent, b);
+    *swarm_session(torrent, b) = session;
+    if (large) {
+        (void)swarm_index_add(torrent, a); /* the slots are there already: nothing to reserve, nothing to fail */
+        (void)swarm_index_add(torrent, b);
+    }
+    if (torrent->extra != NULL && torrent->extra->swarm6 != NULL)
+        swarm6_swapped(torrent, a, b);
+}
+
+/* Each step crosses one border: the session goes to the border, and the border past it. */
+static uint32_t step_to_leecher_from_seeder(struct torrent *torrent, uint32_t slot)
+{
+    uint32_t border = --torrent->seeders;
+    torrent->leechers++;
+    swap(torrent, slot, border);
+    return border;
+}
+
+static uint32_t step_to_seeder_from_leecher(struct torrent *torrent, uint32_t slot)
+{
+    uint32_t border = torrent->seeders++;
+    torrent->leechers--;
+    swap(torrent, slot, border);
+    return border;
+}
+
+static uint32_t step_to_tombstone_from_leecher(struct torrent *torrent, uint32_t slot)
+{
+    uint32_t border = torrent->seeders + --torrent->leechers;
+    torrent->tombstones++;
+    swap(torrent, slot, border);
+    return border;
+}
+
+static uint32_t step_to_leecher_from_tombstone(struct torrent *torrent, uint32_t slot)
+{
+    uint32_t border = torrent->seeders + torrent->leechers++;
+    torrent->tombstones--;
+    swap(torrent, slot, border);
+    return border;
+}
+
+static void leave(struct torrent *torrent, uint32_t slot)
+{
+    struct session *session = swarm_session(torrent, slot);
+    if (session->flags & SESSION_HAS6)
+        swarm6_take(torrent, slot);
+    const uint16_t swarm_flags = SESSION_HAS4 | SESSION_HAS6 | SESSION_GIVEN_PEER | SESSION_UNLISTED | SESSION_ACTIVE |
+                                 SESSION_PARTIAL;
+    session->flags &= (uint16_t)~swarm_flags;
+    memset(slot_endpoint4(torrent, slot), 0, ENDPOINT4_BYTES);
+}
+
+uint32_t swarm_move(struct torrents *torrents, struct torrent *torrent, uint32_t slot, enum swarm_place place)
+{
+    (void)torrents;
+    enum swarm_place now = swarm_place(torrent, slot);
+    if (now == place)
+        return slot;
+    if (place == PLACE_TOMBSTONE)
+        leave(torrent, slot);
+    else
+        swarm_session(torrent, slot)->flags |= SESSION_ACTIVE;
+    if (now == PLACE_SEEDER)
+        slot = step_to_leecher_from_seeder(torrent, slot);
+    else if (now == PLACE_TOMBSTONE)
+        slot = step_to_leecher_from_tombstone(torrent, slot);
+    if (place == PLACE_SEEDER)
+        slot = step_to_seeder_from_leecher(torrent, slot);
+    else if (place == PLACE_TOMBSTONE)
+        slot = step_to_tombstone_from_leecher(torrent, slot);
+    if (swarm_session(torrent, slot)->flags & SESSION_HAS6)
+        swarm6_move(torrent, slot, place == PLACE_SEEDER);
+    return slot;
+}
+
+void swarm_remove(struct torrents *torrents, struct torrent *torrent, uint32_t slot)
+{
+    uint32_t last = swarm_total(torrent) - 1;
+    swap(torrent, slot, last);
+    peer_ids_drop(torrents->peer_ids, &swarm_session(torrent, last)->peer_id);
+    if (torrent->flags & TORRENT_IS_LARGE)
+        swarm_index_remove(torrent, last);
+    torrent->tombstones--;
+    shrink(torrents, torrent);
+}
+
+/* --- endpoints --- */
+
+static void write_port(uint8_t *at, uint16_t port)
+{
+    at[0] = (uint8_t)(port >> 8);
+    at[1] = (uint8_t)port;
+}
+
+/* What stands in the lists: port 0 means not to be handed out. */
+static uint16_t listed_port(const struct session *session)
+{
+    return session->flags & SESSION_UNLISTED ? 0 : session->port;
+}
+
+int swarm_set_endpoint(struct torrent *torrent, uint32_t slot, const struct address *address)
+{
+    struct session *session = swarm_session(torrent, slot);
+    session->port = address->port;
+    if (address->family == 4) {
+        uint8_t *endpoint = slot_endpoint4(torrent, slot);
+        memcpy(endpoint, address->ip, 4);
+        write_port(endpoint + 4, listed_port(session));
+        session->flags |= SESSION_HAS4;
+        return 0;
+    }
+    if (swarm6_put(torrent, slot, address->ip, listed_port(session), swarm_place(torrent, slot) == PLACE_SEEDER) != 0)
+        return -1;
+    session->flags |= SESSION_HAS6;
+    return 0;
+}
+
+struct address swarm_endpoint(const struct torrent *torrent, uint32_t slot, int family)
+{
+    struct address address = {.family = 0};
+    const struct session *session = swarm_session(torrent, slot);
+    if (family == 4 && session->flags & SESSION_HAS4) {
+        memcpy(address.ip, slot_endpoint4(torrent, slot), 4);
+    } else if (family == 6 && session->flags & SESSION_HAS6) {
+        const struct swarm6 *swarm6 = torrent->extra->swarm6;
+        uint32_t number = *(uint32_t *)paged_at(&swarm6->places, slot, sizeof(uint32_t));
+        memcpy(address.ip, ((struct entry6 *)paged_at(&swarm6->entries, number, sizeof(struct entry6)))->endpoint, 16);
+    } else {
+        return address;
+    }
+    address.family = (uint8_t)family;
+    address.port = session->port;
+    return address;
+}
+
+void swarm_list_session(struct torrent *torrent, uint32_t slot, bool listed)
+{
+    struct session *session = swarm_session(torrent, slot);
+    if (listed == !(session->flags & SESSION_UNLISTED))
+        return;
+    session->flags ^= SESSION_UNLISTED;
+    for (int family = 4; family <= 6; family += 2) {
+        struct address address = swarm_endpoint(torrent, slot, family);
+        if (address.family != 0)
+            (void)swarm_set_endpoint(torrent, slot, &address); /* it has one already: cannot fail */
+    }
+}
+
+uint32_t swarm_endpoints(const struct torrent *torrent, int family, bool seeders)
+{
+    if (family == 4)
+        return seeders ? torrent->seeders : torrent->leechers;
+    if (torrent->extra == NULL || torrent->extra->swarm6 == NULL)
+        return 0;
+    return seeders ? torrent->extra->swarm6->seeders : torrent->extra->swarm6->leechers;
+}
+
+uint32_t swarm_endpoint_run(const struct torrent *torrent, uint32_t slot, const uint8_t **endpoints)
+{
+    *endpoints = slot_endpoint4(torrent, slot);
+    return chunk_capacity(torrent) - slot % CHUNK_SLOTS;
+}
+
+const uint8_t *swarm_endpoint6(const struct torrent *torrent, uint32_t number, uint32_t *slot)
+{
+    const struct entry6 *entry = paged_at(&torrent->extra->swarm6->entries, number, sizeof *entry);
+    *slot = entry->slot;
+    return entry->endpoint;
+}

@@ -1,0 +1,125 @@
+/*
+ * swarm: the sessions of a torrent. One record serves accounts and peers: counters'
+ * baseline, state, peer id; beside it the IPv4 endpoint, packed as replies want it.
+ *
+ * Slots are ordered seeders, leechers, tombstones, so that the peers to hand out are
+ * runs of packed endpoints. A slot number holds until the next call that adds, moves or removes a
+ * session of that torrent. Up to 64 sessions live in one chunk and are found by
+ * scanning the user numbers; larger swarms have a directory of chunks and an index.
+ */
+#ifndef PRIVTRAK_STORAGE_SWARM_H
+#define PRIVTRAK_STORAGE_SWARM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/address.h"
+#include "storage/peer_ids.h"
+#include "storage/torrents.h"
+
+enum { SLOT_NONE = UINT32_MAX };
+
+enum session_flags {
+    SESSION_STOPPED = 1 << 0,    /* it left by `stopped` */
+    SESSION_HAS4 = 1 << 1,       /* in the swarm with an IPv4 endpoint */
+    SESSION_HAS6 = 1 << 2,
+    SESSION_BEGAN_LEECHING = 1 << 3, /* first seen with left > 0: may make a snatch */
+    SESSION_SNATCHED = 1 << 4,   /* it made the user's snatch */
+    SESSION_GIVEN_PEER = 1 << 5, /* got at least one peer since it came into the swarm */
+    SESSION_UNLISTED = 1 << 6,   /* not to be handed out: port denied, no right to leech */
+    SESSION_ACTIVE = 1 << 7,     /* in the swarm (the slot tells it too; for snapshot and deltas) */
+    SESSION_PARTIAL = 1 << 8,    /* event=paused: a partial seed, wants no seeders */
+};
+
+/* `left` of this and above is kept as this: clients that do not know yet say 2^63 - 1. */
+#define SESSION_LEFT_MAX ((UINT64_C(1) << 48) - 1)
+
+struct session {
+    uint64_t uploaded; /* the baseline: the counters last accepted */
+    uint64_t downloaded;
+    uint64_t left : 48;
+    uint64_t last_ms : 40; /* last accepted announce, since TIME_BASE_MS */
+    uint32_t key;
+    uint16_t port; /* as last said; kept in tombstones */
+    uint16_t flags;
+    struct packed_peer_id peer_id;
+} __attribute__((packed));
+
+enum swarm_place { PLACE_SEEDER, PLACE_LEECHER, PLACE_TOMBSTONE };
+
+static inline uint32_t swarm_active(const struct torrent *torrent)
+{
+    return torrent->seeders + torrent->leechers;
+}
+
+static inline uint32_t swarm_total(const struct torrent *torrent)
+{
+    return torrent->seeders + torrent->leechers + torrent->tombstones;
+}
+
+static inline enum swarm_place swarm_place(const struct torrent *torrent, uint32_t slot)
+{
+    if (slot < torrent->seeders)
+        return PLACE_SEEDER;
+    return slot < swarm_active(torrent) ? PLACE_LEECHER : PLACE_TOMBSTONE;
+}
+
+/* The session in a slot; valid as long as the slot number is. */
+struct session *swarm_session(const struct torrent *torrent, uint32_t slot);
+uint32_t swarm_user(const struct torrent *torrent, uint32_t slot);
+
+/* Unix milliseconds of its last accepted announce. */
+static inline int64_t session_last_ms(const struct session *session)
+{
+    return (int64_t)session->last_ms + TIME_BASE_MS;
+}
+void session_set_last_ms(struct session *session, int64_t unix_ms);
+void session_set_left(struct session *session, uint64_t left);
+/* SESSION_LEFT_MAX is told as COUNTER_MAX again. */
+uint64_t session_left(const struct session *session);
+
+/* Fetches the cache lines that finding a session touches. */
+void swarm_prefetch(const struct torrent *torrent);
+void swarm_prefetch_user(const struct torrent *torrent, uint32_t user);
+
+/* The session of that user with that peer id, tombstones included; SLOT_NONE: unknown. */
+uint32_t swarm_find(const struct torrents *torrents, const struct torrent *torrent, uint32_t user, const uint8_t *peer_id);
+
+/* The user's sessions in turn, tombstones included: begin with SLOT_NONE; SLOT_NONE ends. In no order. */
+uint32_t swarm_next_of_user(const struct torrent *torrent, uint32_t user, uint32_t after);
+
+/* A new session, as a tombstone with everything zero but the peer id. SLOT_NONE out of memory, and nothing changed. */
+uint32_t swarm_add(struct torrents *torrents, struct torrent *torrent, uint32_t user, const uint8_t *peer_id);
+
+/*
+ * Moves a session to another place and returns its new slot; other sessions change
+ * slots. Leaving the swarm drops its endpoints and GIVEN_PEER. ACTIVE is kept in step.
+ */
+uint32_t swarm_move(struct torrents *torrents, struct torrent *torrent, uint32_t slot, enum swarm_place place);
+
+/* Forgets a tombstone. */
+void swarm_remove(struct torrents *torrents, struct torrent *torrent, uint32_t slot);
+
+/* Sets the endpoint of the address's family. The session must be in the swarm. Returns 0, or -1 out of memory. */
+int swarm_set_endpoint(struct torrent *torrent, uint32_t slot, const struct address *address);
+
+/* The session's endpoint of that family, with its port; family 0 where there is none. */
+struct address swarm_endpoint(const struct torrent *torrent, uint32_t slot, int family);
+
+/* Says whether the session is to be handed out to others, whatever its endpoints. */
+void swarm_list_session(struct torrent *torrent, uint32_t slot, bool listed);
+
+void swarm_unpack_peer_id(const struct torrents *torrents, const struct session *session, uint8_t *peer_id);
+
+/* How many endpoints of that family are in the swarm, seeders' and leechers'. */
+uint32_t swarm_endpoints(const struct torrent *torrent, int family, bool seeders);
+
+/* --- for pick.c --- */
+
+/* A run of packed IPv4 endpoints: from `slot` on, at most to the end of its chunk. Returns how many. */
+uint32_t swarm_endpoint_run(const struct torrent *torrent, uint32_t slot, const uint8_t **endpoints);
+
+/* The IPv6 endpoint with that number in the list of IPv6 (seeders first, then leechers), and whose slot it is. */
+const uint8_t *swarm_endpoint6(const struct torrent *torrent, uint32_t number, uint32_t *slot);
+
+#endif

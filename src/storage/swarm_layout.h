@@ -1,0 +1,110 @@
+/*
+ * swarm_layout: how the sessions of a swarm lie in memory. Private to storage.
+ *
+ * A chunk holds up to `capacity` slots as three arrays in a row:
+ *   uint32_t user[capacity]; uint8_t endpoint4[capacity][6]; struct session session[capacity];
+ * so that scanning users and copying endpoints touch few cache lines.
+ */
+#ifndef PRIVTRAK_STORAGE_SWARM_LAYOUT_H
+#define PRIVTRAK_STORAGE_SWARM_LAYOUT_H
+
+#include "storage/index.h"
+#include "storage/memory.h"
+#include "storage/paged.h"
+#include "storage/seed_marks.h"
+#include "storage/swarm.h"
+
+enum {
+    CHUNK_SLOTS = 64, /* of a full chunk; slot n of a large swarm is in chunk n / 64 */
+    SLOT_BYTES = 4 + ENDPOINT4_BYTES + sizeof(struct session),
+    LARGE_SHRINKS_AT = 32, /* slots at which a large swarm becomes a single chunk again */
+};
+
+/* Slots of the chunk sizes there are; the last is CHUNK_SLOTS. */
+extern const uint8_t chunk_capacities[];
+extern const unsigned chunk_classes;
+
+/* More than CHUNK_SLOTS sessions: a directory of full chunks, and an index by user. */
+struct swarm_large {
+    struct chunk **chunks;
+    uint32_t chunk_count;
+    uint32_t directory;   /* room in `chunks` */
+    struct paged heads;   /* uint32_t a bucket: slot + 1 of the first in the chain */
+    struct paged next;    /* uint32_t a slot: slot + 1 of the next in the chain */
+    uint32_t buckets;
+};
+
+/* One IPv6 endpoint in a swarm's list of them. */
+struct entry6 {
+    uint8_t endpoint[ENDPOINT6_BYTES];
+    uint32_t slot;
+} __attribute__((packed));
+
+struct swarm6 {
+    struct paged entries; /* struct entry6: seeders, then leechers */
+    struct paged places;  /* uint32_t a slot: its entry's number; meaningful where SESSION_HAS6 is set */
+    uint32_t seeders;
+    uint32_t leechers;
+};
+
+struct torrents {
+    struct index *index;
+    struct paged records; /* struct torrent */
+    uint32_t count;
+    uint64_t seed;
+    struct memory *memory;
+    struct peer_ids *peer_ids;
+    struct seed_marks *marks;
+};
+
+/* Where a slot's parts are. */
+static inline struct chunk *chunk_of(const struct torrent *torrent, uint32_t slot)
+{
+    return torrent->flags & TORRENT_IS_LARGE ? torrent->body.large->chunks[slot / CHUNK_SLOTS] : torrent->body.chunk;
+}
+
+static inline unsigned chunk_capacity(const struct torrent *torrent)
+{
+    return torrent->flags & TORRENT_IS_LARGE ? CHUNK_SLOTS : torrent->capacity;
+}
+
+static inline uint32_t *chunk_users(struct chunk *chunk)
+{
+    return (uint32_t *)(void *)chunk;
+}
+
+static inline uint8_t *chunk_endpoints(struct chunk *chunk, unsigned capacity)
+{
+    return (uint8_t *)chunk + 4 * (size_t)capacity;
+}
+
+static inline struct session *chunk_sessions(struct chunk *chunk, unsigned capacity)
+{
+    return (struct session *)((uint8_t *)chunk + (4 + ENDPOINT4_BYTES) * (size_t)capacity);
+}
+
+static inline uint8_t *slot_endpoint4(const struct torrent *torrent, uint32_t slot)
+{
+    return chunk_endpoints(chunk_of(torrent, slot), chunk_capacity(torrent)) + slot % CHUNK_SLOTS * ENDPOINT4_BYTES;
+}
+
+/* swarm_index.c: the user index of large swarms, which grows a bucket at a time (linear hashing). */
+int swarm_index_add(struct torrent *torrent, uint32_t slot);
+void swarm_index_remove(struct torrent *torrent, uint32_t slot);
+uint32_t swarm_index_next(const struct torrent *torrent, uint32_t user, uint32_t after);
+int swarm_index_build(struct torrent *torrent);
+void swarm_index_clear(struct swarm_large *large);
+void swarm_index_prefetch(const struct torrent *torrent, uint32_t user);
+
+/* swarm6.c: the IPv6 endpoints. `slot` is always the session's slot at the time of the call. */
+int swarm6_reserve(struct swarm6 *swarm6, uint32_t slots); /* every slot has a place, so that swaps cannot fail */
+int swarm6_put(struct torrent *torrent, uint32_t slot, const uint8_t *ip, uint16_t port, bool seeder);
+void swarm6_take(struct torrent *torrent, uint32_t slot);
+void swarm6_move(struct torrent *torrent, uint32_t slot, bool to_seeders);
+void swarm6_swapped(struct torrent *torrent, uint32_t a, uint32_t b);
+void swarm6_free(struct swarm6 *swarm6);
+
+/* swarm.c: frees chunks, directory and index of a torrent. */
+void swarm_clear(struct torrents *torrents, struct torrent *torrent);
+
+#endif

@@ -1,0 +1,138 @@
+/* torrents: see torrents.h. */
+#include "storage/torrents.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+
+#include "storage/swarm_layout.h"
+
+static void make_memory(struct torrents *torrents)
+{
+    size_t sizes[MEMORY_CLASSES];
+    for (unsigned class = 0; class < chunk_classes; class++)
+        sizes[class] = (size_t)chunk_capacities[class] * SLOT_BYTES;
+    torrents->memory = memory_new(sizes, chunk_classes);
+}
+
+struct torrents *torrents_new(void)
+{
+    struct torrents *torrents = calloc(1, sizeof *torrents);
+    if (torrents == NULL)
+        return NULL;
+    make_memory(torrents);
+    torrents->index = index_new();
+    torrents->peer_ids = peer_ids_new();
+    torrents->marks = seed_marks_new();
+    if (torrents->memory == NULL || torrents->index == NULL || torrents->peer_ids == NULL || torrents->marks == NULL) {
+        torrents_free(torrents);
+        return NULL;
+    }
+    arc4random_buf(&torrents->seed, sizeof torrents->seed);
+    return torrents;
+}
+
+static void free_extra(struct torrent_extra *extra)
+{
+    if (extra == NULL)
+        return;
+    swarm6_free(extra->swarm6);
+    free(extra->reason);
+    free(extra);
+}
+
+void torrents_free(struct torrents *torrents)
+{
+    if (torrents == NULL)
+        return;
+    for (uint32_t i = 0; i < torrents->count; i++) {
+        swarm_clear(torrents, torrents_at(torrents, i));
+        free_extra(torrents_at(torrents, i)->extra);
+    }
+    paged_clear(&torrents->records);
+    index_free(torrents->index);
+    peer_ids_free(torrents->peer_ids);
+    seed_marks_free(torrents->marks);
+    memory_free(torrents->memory);
+    free(torrents);
+}
+
+struct torrent *torrents_at(struct torrents *torrents, uint32_t number)
+{
+    return paged_at(&torrents->records, number, sizeof(struct torrent));
+}
+
+uint32_t torrents_count(const struct torrents *torrents)
+{
+    return torrents->count;
+}
+
+uint64_t torrents_hash(const struct torrents *torrents, const uint8_t *info_hash)
+{
+    return XXH3_64bits_withSeed(info_hash, INFO_HASH_BYTES, torrents->seed);
+}
+
+void torrents_prefetch_bucket(const struct torrents *torrents, uint64_t hash)
+{
+    index_prefetch(torrents->index, hash);
+}
+
+void torrents_prefetch_record(const struct torrents *torrents, uint64_t hash)
+{
+    struct index_walk walk;
+    uint32_t number = index_first(torrents->index, hash, &walk);
+    if (number == INDEX_NONE)
+        return;
+    const char *record = paged_at(&torrents->records, number, sizeof(struct torrent));
+    __builtin_prefetch(record);
+    __builtin_prefetch(record + sizeof(struct torrent) - 1);
+}
+
+struct torrent *torrents_find_hashed(struct torrents *torrents, uint64_t hash, const uint8_t *info_hash)
+{
+    struct index_walk walk;
+    for (uint32_t number = index_first(torrents->index, hash, &walk); number != INDEX_NONE; number = index_next(&walk)) {
+        struct torrent *torrent = torrents_at(torrents, number);
+        if (memcmp(torrent->info_hash, info_hash, INFO_HASH_BYTES) == 0)
+            return torrent;
+    }
+    return NULL;
+}
+
+struct torrent *torrents_find(struct torrents *torrents, const uint8_t *info_hash)
+{
+    return torrents_find_hashed(torrents, torrents_hash(torrents, info_hash), info_hash);
+}
+
+struct torrent *torrents_add(struct torrents *torrents, const uint8_t *info_hash)
+{
+    uint32_t number = torrents->count;
+    if (number >= INDEX_NONE - 1 || paged_reserve(&torrents->records, number + 1, sizeof(struct torrent)) != 0 ||
+        index_add(torrents->index, torrents_hash(torrents, info_hash), number) != 0)
+        return NULL;
+    torrents->count++;
+    struct torrent *torrent = torrents_at(torrents, number);
+    memcpy(torrent->info_hash, info_hash, INFO_HASH_BYTES);
+    torrent->number = number;
+    torrent->upload_percent = 100;
+    torrent->download_percent = 100;
+    torrent->next_expiry_s = UINT32_MAX;
+    return torrent;
+}
+
+struct torrent_extra *torrent_extra(struct torrent *torrent)
+{
+    if (torrent->extra == NULL)
+        torrent->extra = calloc(1, sizeof *torrent->extra);
+    return torrent->extra;
+}
+
+size_t torrents_memory(const struct torrents *torrents)
+{
+    return paged_bytes(&torrents->records, sizeof(struct torrent)) + index_bytes(torrents->index);
+}
+
+size_t torrents_session_memory(const struct torrents *torrents)
+{
+    return memory_used(torrents->memory);
+}

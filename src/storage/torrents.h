@@ -1,0 +1,90 @@
+/*
+ * torrents: the torrents that one worker owns, each with its registry data and
+ * its swarm. One thread only; nothing in it is ever touched by another.
+ */
+#ifndef PRIVTRAK_STORAGE_TORRENTS_H
+#define PRIVTRAK_STORAGE_TORRENTS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "tracker/announce.h"
+
+struct torrents;
+struct swarm_large;
+struct swarm6;
+struct chunk;
+
+enum torrent_flags {
+    TORRENT_IS_LARGE = 1 << 0,   /* body.large is meant, not body.chunk */
+    TORRENT_MARK = 1 << 1,       /* touched since the last complete look at the table (its parity) */
+    TORRENT_WAS_DELETED = 1 << 2 /* the database had a row and has none any more, or its state is deleted */
+};
+
+/* Rare things of a torrent, made when the first is needed. */
+struct torrent_extra {
+    struct swarm6 *swarm6;  /* endpoints of IPv6; NULL: none */
+    char *reason;           /* of the deletion or the wait; NULL: none */
+    int64_t deleted_at_s;   /* when the tracker saw the deletion */
+};
+
+/*
+ * A torrent's slots are numbered 0, 1, …: first the seeders, then the leechers, then the
+ * tombstones (sessions that left). swarm.h works on them. Who writes what: the
+ * registry's mail the id, percentages, state and reason; swarm.c the counts and the
+ * body; the privtrak stage the snatches; the chain run_mark.
+ */
+struct torrent {
+    uint8_t info_hash[INFO_HASH_BYTES];
+    uint32_t snatches;
+    int64_t id; /* the database's; 0: not known yet */
+    uint32_t seeders;
+    uint32_t leechers;
+    uint32_t tombstones;
+    uint32_t next_expiry_s; /* no session's time is up before (seconds since TIME_BASE_MS) */
+    uint16_t upload_percent;
+    uint16_t download_percent;
+    uint8_t state; /* enum torrent_state */
+    uint8_t flags;
+    uint8_t capacity; /* slots that the small body has room for */
+    uint8_t unused;
+    uint32_t run_mark; /* which run of the chain met it last */
+    uint32_t number;   /* its own reference */
+    union {
+        struct chunk *chunk; /* NULL: no slot yet */
+        struct swarm_large *large;
+    } body;
+    struct torrent_extra *extra; /* NULL: nothing rare */
+};
+
+/* Times in sessions and torrents count from 2020-01-01, so that they fit 40 and 32 bits. */
+#define TIME_BASE_MS INT64_C(1577836800000)
+
+struct torrents *torrents_new(void);
+void torrents_free(struct torrents *torrents);
+
+/* The torrent with that info hash; NULL: not known. */
+struct torrent *torrents_find(struct torrents *torrents, const uint8_t *info_hash);
+
+/* The same in steps over a batch: hash and fetch the index line; fetch the record; find. */
+uint64_t torrents_hash(const struct torrents *torrents, const uint8_t *info_hash);
+void torrents_prefetch_bucket(const struct torrents *torrents, uint64_t hash);
+void torrents_prefetch_record(const struct torrents *torrents, uint64_t hash);
+struct torrent *torrents_find_hashed(struct torrents *torrents, uint64_t hash, const uint8_t *info_hash);
+
+/* Makes it known: approved, no id, 100 %. It must not be known yet. NULL out of memory. */
+struct torrent *torrents_add(struct torrents *torrents, const uint8_t *info_hash);
+
+/* By number, 0 to torrents_count - 1, in the order of their coming; for walks. */
+struct torrent *torrents_at(struct torrents *torrents, uint32_t number);
+uint32_t torrents_count(const struct torrents *torrents);
+
+/* The rare part, made where there is none. NULL out of memory. */
+struct torrent_extra *torrent_extra(struct torrent *torrent);
+
+/* Bytes in use: of torrents and their index; of sessions. For any thread. */
+size_t torrents_memory(const struct torrents *torrents);
+size_t torrents_session_memory(const struct torrents *torrents);
+
+#endif

@@ -1,0 +1,545 @@
+/*
+ * users: see users.h.
+ *
+ * Three structures: a table from passkey hash to index (open addressing,
+ * 64-bit entries that are read and written whole), pages of slots by index that
+ * point to the current version of each user, and the versions themselves. Readers
+ * take the three in turn with acquire loads; the writer holds a mutex, fills a
+ * thing before it shows it, and frees what it replaced by call_rcu.
+ */
+#define URCU_INLINE_SMALL_FUNCTIONS
+#include "storage/users.h"
+
+#include <errno.h>
+#include <openssl/sha.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <urcu.h>
+#include <xxhash.h>
+
+#include "base/hex.h"
+
+enum {
+    PAGE_USERS = 4096,
+    PAGES_MAX = 524288, /* 2^31 users in all: beyond what the configuration allows */
+    TABLE_START = 1024,
+};
+
+/* A table entry: the hash's upper half, and the index + 1 in the lower (0: never used). */
+#define ENTRY_DELETED UINT64_C(0xffffffff)
+
+struct table {
+    struct rcu_head rcu;
+    uint64_t mask;
+    size_t used; /* entries that are not 0, deleted ones too */
+    uint64_t entries[];
+};
+
+/* A version with what its deferred freeing needs; `struct user` ends in a flexible array, so it stands behind. */
+struct version {
+    struct rcu_head rcu;
+    uint64_t user[];
+};
+
+struct slot {
+    struct user *user;
+    int64_t next_with_id; /* chain of the id table: index + 1, 0 ends it */
+    uint64_t new_torrents; /* upper half: the window's number, lower: how many in it */
+    uint32_t mark;
+};
+
+struct users {
+    struct table *table;
+    struct slot **pages;
+    uint32_t count;     /* indices given out */
+    uint32_t known;     /* not gone */
+    uint64_t seed;
+    size_t memory;
+    pthread_mutex_t lock; /* the writers' */
+    uint32_t mark;
+    uint64_t id_mask; /* chains by row id: writers and admin only, under the lock */
+    uint32_t *id_heads;
+};
+
+static struct user *load_user(struct user *const *place)
+{
+    return __atomic_load_n(place, __ATOMIC_ACQUIRE);
+}
+
+static struct slot *slot_at(struct users *users, uint32_t index)
+{
+    return &__atomic_load_n(&users->pages[index / PAGE_USERS], __ATOMIC_ACQUIRE)[index % PAGE_USERS];
+}
+
+static struct table *table_new(size_t size)
+{
+    struct table *table = calloc(1, sizeof *table + size * sizeof table->entries[0]);
+    if (table != NULL)
+        table->mask = size - 1;
+    return table;
+}
+
+struct users *users_new(void)
+{
+    struct users *users = calloc(1, sizeof *users);
+    if (users == NULL)
+        return NULL;
+    users->pages = calloc(PAGES_MAX, sizeof(struct slot *));
+    users->table = table_new(TABLE_START);
+    users->id_heads = calloc(TABLE_START, sizeof *users->id_heads);
+    if (users->pages == NULL || users->table == NULL || users->id_heads == NULL) {
+        free(users->pages);
+        free(users->table);
+        free(users->id_heads);
+        free(users);
+        return NULL;
+    }
+    users->id_mask = TABLE_START - 1;
+    arc4random_buf(&users->seed, sizeof users->seed);
+    pthread_mutex_init(&users->lock, NULL);
+    return users;
+}
+
+static struct version *version_of(struct user *user)
+{
+    return (struct version *)(void *)((char *)user - offsetof(struct version, user));
+}
+
+void users_free(struct users *users)
+{
+    if (users == NULL)
+        return;
+    rcu_barrier();
+    for (uint32_t i = 0; i < users->count; i++)
+        free(version_of(slot_at(users, i)->user));
+    for (uint32_t i = 0; i * (uint64_t)PAGE_USERS < users->count; i++)
+        free(users->pages[i]);
+    free(users->pages);
+    free(users->table);
+    free(users->id_heads);
+    pthread_mutex_destroy(&users->lock);
+    free(users);
+}
+
+void users_thread_register(void)
+{
+    rcu_register_thread();
+}
+
+void users_thread_unregister(void)
+{
+    rcu_unregister_thread();
+}
+
+void users_read_begin(void)
+{
+    rcu_read_lock();
+}
+
+void users_read_end(void)
+{
+    rcu_read_unlock();
+}
+
+/* --- readers --- */
+
+uint64_t users_hash(struct users *users, const char *passkey, size_t length)
+{
+    return XXH3_64bits_withSeed(passkey, length, users->seed);
+}
+
+void users_prefetch_bucket(struct users *users, uint64_t hash)
+{
+    const struct table *table = __atomic_load_n(&users->table, __ATOMIC_ACQUIRE);
+    __builtin_prefetch(&table->entries[hash & table->mask]);
+}
+
+static uint64_t entry_of(uint64_t hash, uint32_t index)
+{
+    return (hash & UINT64_C(0xffffffff00000000)) | (index + UINT64_C(1));
+}
+
+void users_prefetch_record(struct users *users, uint64_t hash)
+{
+    const struct table *table = __atomic_load_n(&users->table, __ATOMIC_ACQUIRE);
+    for (uint64_t i = hash;; i++) {
+        uint64_t entry = __atomic_load_n(&table->entries[i & table->mask], __ATOMIC_ACQUIRE);
+        if (entry == 0)
+            return;
+        if ((entry ^ hash) >> 32 == 0 && entry != ENTRY_DELETED) {
+            __builtin_prefetch(load_user(&slot_at(users, (uint32_t)entry - 1)->user));
+            return;
+        }
+    }
+}
+
+static bool has_passkey(const struct user *user, const char *passkey, size_t length)
+{
+    return user->passkey_length == length && memcmp(user->passkey, passkey, length) == 0;
+}
+
+const struct user *users_find_hashed(struct users *users, uint64_t hash, const char *passkey, size_t length)
+{
+    const struct table *table = __atomic_load_n(&users->table, __ATOMIC_ACQUIRE);
+    for (uint64_t i = hash;; i++) {
+        uint64_t entry = __atomic_load_n(&table->entries[i & table->mask], __ATOMIC_ACQUIRE);
+        if (entry == 0)
+            return NULL;
+        if ((entry ^ hash) >> 32 != 0 || entry == ENTRY_DELETED)
+            continue;
+        const struct user *user = load_user(&slot_at(users, (uint32_t)entry - 1)->user);
+        if (has_passkey(user, passkey, length) && !(user->flags & USER_GONE))
+            return user;
+    }
+}
+
+const struct user *users_find(struct users *users, const char *passkey, size_t length)
+{
+    return users_find_hashed(users, users_hash(users, passkey, length), passkey, length);
+}
+
+const struct user *users_at(struct users *users, uint32_t index)
+{
+    return load_user(&slot_at(users, index)->user);
+}
+
+uint32_t users_count(struct users *users)
+{
+    return __atomic_load_n(&users->known, __ATOMIC_RELAXED);
+}
+
+size_t users_memory(struct users *users)
+{
+    return __atomic_load_n(&users->memory, __ATOMIC_RELAXED);
+}
+
+/* --- writers: all below runs under the lock --- */
+
+static void free_table(struct rcu_head *head)
+{
+    free(caa_container_of(head, struct table, rcu));
+}
+
+static void free_version(struct rcu_head *head)
+{
+    free(caa_container_of(head, struct version, rcu));
+}
+
+static void count_memory(struct users *users, size_t more, size_t less)
+{
+    __atomic_store_n(&users->memory, users->memory + more - less, __ATOMIC_RELAXED);
+}
+
+static size_t table_bytes(const struct table *table)
+{
+    return sizeof *table + (table->mask + 1) * sizeof table->entries[0];
+}
+
+static void table_add(struct table *table, uint64_t hash, uint32_t index)
+{
+    uint64_t i = hash;
+    while (table->entries[i & table->mask] != 0)
+        i++;
+    __atomic_store_n(&table->entries[i & table->mask], entry_of(hash, index), __ATOMIC_RELEASE);
+    table->used++;
+}
+
+/* Makes room for one more entry: a larger table without the deleted entries, shown when it is whole. */
+static int table_reserve(struct users *users)
+{
+    struct table *old = users->table;
+    if ((old->used + 1) * 4 <= (old->mask + 1) * 3)
+        return 0;
+    size_t size = TABLE_START;
+    while (size < users->known * (uint64_t)2 + 2)
+        size *= 2;
+    struct table *table = table_new(size);
+    if (table == NULL)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < users->count; i++) {
+        const struct user *user = slot_at(users, i)->user;
+        if (!(user->flags & USER_GONE))
+            table_add(table, users_hash(users, user->passkey, user->passkey_length), i);
+    }
+    count_memory(users, table_bytes(table), table_bytes(old));
+    __atomic_store_n(&users->table, table, __ATOMIC_RELEASE);
+    call_rcu(&old->rcu, free_table);
+    return 0;
+}
+
+static void table_delete(struct users *users, const struct user *user)
+{
+    struct table *table = users->table;
+    uint64_t hash = users_hash(users, user->passkey, user->passkey_length);
+    uint64_t wanted = entry_of(hash, user->index);
+    for (uint64_t i = hash; table->entries[i & table->mask] != 0; i++)
+        if (table->entries[i & table->mask] == wanted) {
+            __atomic_store_n(&table->entries[i & table->mask], ENTRY_DELETED, __ATOMIC_RELEASE);
+            return;
+        }
+}
+
+static uint64_t id_bucket(const struct users *users, int64_t id)
+{
+    uint64_t mixed = (uint64_t)id * UINT64_C(0x9e3779b97f4a7c15);
+    return (mixed >> 32 ^ mixed) & users->id_mask;
+}
+
+static void id_link(struct users *users, int64_t id, uint32_t index)
+{
+    uint32_t *head = &users->id_heads[id_bucket(users, id)];
+    slot_at(users, index)->next_with_id = *head;
+    *head = index + 1;
+}
+
+static void id_grow(struct users *users)
+{
+    if (users->count <= users->id_mask)
+        return;
+    size_t size = (users->id_mask + 1) * 2;
+    uint32_t *heads = calloc(size, sizeof *heads);
+    if (heads == NULL)
+        return; /* longer chains do for now */
+    free(users->id_heads);
+    users->id_heads = heads;
+    users->id_mask = size - 1;
+    for (uint32_t i = 0; i < users->count; i++) {
+        const struct user *user = slot_at(users, i)->user;
+        if (user->id != 0)
+            id_link(users, user->id, i);
+    }
+}
+
+static struct user *find_id(struct users *users, int64_t id)
+{
+    if (id == 0)
+        return NULL;
+    for (uint32_t i = users->id_heads[id_bucket(users, id)]; i != 0; i = (uint32_t)slot_at(users, i - 1)->next_with_id) {
+        struct user *user = slot_at(users, i - 1)->user;
+        if (user->id == id)
+            return user;
+    }
+    return NULL;
+}
+
+static size_t version_bytes(size_t passkey_length)
+{
+    return sizeof(struct version) + sizeof(struct user) + passkey_length;
+}
+
+static struct user *version_new(const char *passkey, size_t length)
+{
+    struct version *version = calloc(1, version_bytes(length));
+    if (version == NULL)
+        return NULL;
+    struct user *user = (struct user *)version->user;
+    user->passkey_length = (uint8_t)length;
+    memcpy(user->passkey, passkey, length);
+    user_id_of_passkey(user->user_id, passkey, length);
+    return user;
+}
+
+static void fill(struct user *user, const struct user_facts *facts)
+{
+    user->id = facts->id;
+    user->upload_percent = facts->upload_percent;
+    user->download_percent = facts->download_percent;
+    user->flags = (uint8_t)((facts->enabled ? USER_ENABLED : 0) | (facts->can_leech ? USER_CAN_LEECH : 0) |
+                            (facts->hide_address ? USER_HIDE_ADDRESS : 0));
+}
+
+/* Gives the version an index of its own and shows it. */
+static int add(struct users *users, struct user *user)
+{
+    uint32_t index = users->count;
+    if (index / PAGE_USERS >= PAGES_MAX || table_reserve(users) != 0)
+        return -ENOMEM;
+    if (index % PAGE_USERS == 0) {
+        struct slot *page = calloc(PAGE_USERS, sizeof *page);
+        if (page == NULL)
+            return -ENOMEM;
+        __atomic_store_n(&users->pages[index / PAGE_USERS], page, __ATOMIC_RELEASE);
+        count_memory(users, PAGE_USERS * sizeof *page, 0);
+    }
+    user->index = index;
+    struct slot *slot = slot_at(users, index);
+    slot->mark = users->mark;
+    __atomic_store_n(&slot->user, user, __ATOMIC_RELEASE);
+    users->count++;
+    __atomic_store_n(&users->known, users->known + 1, __ATOMIC_RELAXED);
+    if (user->id != 0)
+        id_link(users, user->id, index);
+    id_grow(users);
+    table_add(users->table, users_hash(users, user->passkey, user->passkey_length), index);
+    count_memory(users, version_bytes(user->passkey_length), 0);
+    return 0;
+}
+
+/* Puts a new version in the place of the old one. */
+static int replace(struct users *users, struct user *old, struct user *user)
+{
+    bool moved = !has_passkey(old, user->passkey, user->passkey_length);
+    bool listed = !(old->flags & USER_GONE);
+    bool lists = !(user->flags & USER_GONE);
+    if (lists && (moved || !listed) && table_reserve(users) != 0)
+        return -ENOMEM;
+    user->index = old->index;
+    struct slot *slot = slot_at(users, old->index);
+    if (old->id == 0 && user->id != 0)
+        id_link(users, user->id, old->index);
+    __atomic_store_n(&slot->user, user, __ATOMIC_RELEASE);
+    if (listed && (moved || !lists))
+        table_delete(users, old);
+    if (lists && (moved || !listed))
+        table_add(users->table, users_hash(users, user->passkey, user->passkey_length), user->index);
+    __atomic_store_n(&users->known, users->known + lists - listed, __ATOMIC_RELAXED);
+    count_memory(users, version_bytes(user->passkey_length), version_bytes(old->passkey_length));
+    call_rcu(&version_of(old)->rcu, free_version);
+    return 0;
+}
+
+static bool same_facts(const struct user *user, const struct user *other)
+{
+    return user->id == other->id && user->flags == other->flags && user->upload_percent == other->upload_percent &&
+           user->download_percent == other->download_percent &&
+           has_passkey(user, other->passkey, other->passkey_length);
+}
+
+static int put(struct users *users, const struct user_facts *facts)
+{
+    size_t length = strlen(facts->passkey);
+    struct user *holder = (struct user *)users_find(users, facts->passkey, length);
+    struct user *old = find_id(users, facts->id);
+    if (old == NULL && holder != NULL && holder->id == 0)
+        old = holder; /* registered itself by announcing: now it gets its row's id */
+    if (holder != NULL && holder != old)
+        return -EEXIST;
+    struct user *user = version_new(facts->passkey, length);
+    if (user == NULL)
+        return -ENOMEM;
+    fill(user, facts);
+    int result = 0;
+    if (old == NULL) {
+        result = add(users, user);
+    } else {
+        slot_at(users, old->index)->mark = users->mark;
+        if (!same_facts(old, user))
+            result = replace(users, old, user);
+        else
+            result = 1; /* nothing new: the old version stays */
+    }
+    if (result != 0)
+        free(version_of(user));
+    return result < 0 ? result : 0;
+}
+
+int users_put(struct users *users, const struct user_facts *facts)
+{
+    pthread_mutex_lock(&users->lock);
+    int result = put(users, facts);
+    pthread_mutex_unlock(&users->lock);
+    return result;
+}
+
+static void set_gone(struct users *users, struct user *old)
+{
+    if (old->flags & USER_GONE)
+        return;
+    struct user *user = version_new(old->passkey, old->passkey_length);
+    if (user == NULL)
+        return; /* stays known until the next complete look */
+    memcpy(user->user_id, old->user_id, sizeof user->user_id);
+    user->id = old->id;
+    user->upload_percent = old->upload_percent;
+    user->download_percent = old->download_percent;
+    user->flags = (uint8_t)(old->flags | USER_GONE);
+    (void)replace(users, old, user);
+}
+
+void users_remove(struct users *users, int64_t id)
+{
+    pthread_mutex_lock(&users->lock);
+    struct user *old = find_id(users, id);
+    if (old != NULL)
+        set_gone(users, old);
+    pthread_mutex_unlock(&users->lock);
+}
+
+const struct user *users_find_id(struct users *users, int64_t id)
+{
+    pthread_mutex_lock(&users->lock);
+    const struct user *user = find_id(users, id);
+    pthread_mutex_unlock(&users->lock);
+    return user;
+}
+
+const struct user *users_register(struct users *users, const char *passkey, size_t length, uint32_t max, bool *made)
+{
+    *made = false;
+    pthread_mutex_lock(&users->lock);
+    const struct user *user = users_find(users, passkey, length);
+    if (user == NULL && users->known < max) {
+        struct user *fresh = version_new(passkey, length);
+        if (fresh != NULL) {
+            fresh->upload_percent = 100;
+            fresh->download_percent = 100;
+            fresh->flags = USER_ENABLED | USER_CAN_LEECH;
+            if (add(users, fresh) == 0) {
+                user = fresh;
+                *made = true;
+            } else {
+                free(version_of(fresh));
+            }
+        }
+    }
+    pthread_mutex_unlock(&users->lock);
+    return user;
+}
+
+void users_mark_all(struct users *users)
+{
+    pthread_mutex_lock(&users->lock);
+    users->mark++;
+    pthread_mutex_unlock(&users->lock);
+}
+
+void users_sweep(struct users *users)
+{
+    pthread_mutex_lock(&users->lock);
+    for (uint32_t i = 0; i < users->count; i++) {
+        struct slot *slot = slot_at(users, i);
+        if (slot->mark != users->mark && slot->user->id != 0)
+            set_gone(users, slot->user);
+    }
+    pthread_mutex_unlock(&users->lock);
+}
+
+bool users_count_new_torrent(struct users *users, uint32_t index, uint32_t limit, uint32_t limit_per_s, int64_t now_s)
+{
+    uint64_t *place = &slot_at(users, index)->new_torrents;
+    uint64_t window = (uint64_t)now_s / limit_per_s & UINT32_MAX;
+    uint64_t seen = __atomic_load_n(place, __ATOMIC_RELAXED);
+    for (;;) {
+        uint64_t count = seen >> 32 == window ? seen & UINT32_MAX : 0;
+        if (count >= limit)
+            return false;
+        if (__atomic_compare_exchange_n(place, &seen, window << 32 | (count + 1), false, __ATOMIC_RELAXED,
+                                        __ATOMIC_RELAXED))
+            return true;
+    }
+}
+
+void user_id_of_passkey(uint8_t user_id[static 16], const char *passkey, size_t length)
+{
+    if (length == 32 && hex_decode(user_id, 16, passkey, length))
+        return;
+    memset(user_id, 0, 16);
+    if (length <= 16) {
+        memcpy(user_id, passkey, length);
+        return;
+    }
+    uint8_t digest[SHA256_DIGEST_LENGTH];
+    SHA256((const uint8_t *)passkey, length, digest);
+    memcpy(user_id, digest, 16);
+}
