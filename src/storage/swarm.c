@@ -332,11 +332,24 @@ static uint32_t step_to_leecher_from_tombstone(struct torrent *torrent, uint32_t
     return border;
 }
 
+static bool is_hole(const struct torrent *torrent, uint32_t slot)
+{
+    const uint8_t *endpoint = slot_endpoint4(torrent, slot);
+    return (endpoint[4] | endpoint[5]) == 0;
+}
+
+static void enter(struct torrent *torrent, uint32_t slot)
+{
+    swarm_session(torrent, slot)->flags |= SESSION_ACTIVE;
+    torrent->holes4 += is_hole(torrent, slot);
+}
+
 static void leave(struct torrent *torrent, uint32_t slot)
 {
     struct session *session = swarm_session(torrent, slot);
     if (session->flags & SESSION_HAS6)
         swarm6_take(torrent, slot);
+    torrent->holes4 -= is_hole(torrent, slot);
     const uint16_t swarm_flags = SESSION_HAS4 | SESSION_HAS6 | SESSION_GIVEN_PEER | SESSION_UNLISTED | SESSION_ACTIVE |
                                  SESSION_PARTIAL;
     session->flags &= (uint16_t)~swarm_flags;
@@ -351,8 +364,8 @@ uint32_t swarm_move(struct torrents *torrents, struct torrent *torrent, uint32_t
         return slot;
     if (place == PLACE_TOMBSTONE)
         leave(torrent, slot);
-    else
-        swarm_session(torrent, slot)->flags |= SESSION_ACTIVE;
+    else if (now == PLACE_TOMBSTONE)
+        enter(torrent, slot);
     if (now == PLACE_SEEDER)
         slot = step_to_leecher_from_seeder(torrent, slot);
     else if (now == PLACE_TOMBSTONE)
@@ -397,8 +410,10 @@ int swarm_set_endpoint(struct torrent *torrent, uint32_t slot, const struct addr
     session->port = address->port;
     if (address->family == 4) {
         uint8_t *endpoint = slot_endpoint4(torrent, slot);
+        torrent->holes4 -= is_hole(torrent, slot);
         memcpy(endpoint, address->ip, 4);
         write_port(endpoint + 4, listed_port(session));
+        torrent->holes4 += is_hole(torrent, slot);
         session->flags |= SESSION_HAS4;
         return 0;
     }

@@ -24,7 +24,9 @@ struct torrents *torrents_new(void)
     torrents->index = index_new();
     torrents->peer_ids = peer_ids_new();
     torrents->marks = seed_marks_new();
-    if (torrents->memory == NULL || torrents->index == NULL || torrents->peer_ids == NULL || torrents->marks == NULL) {
+    /* A whole first page at once: from then on records never move, and stages may hold pointers to them. */
+    int reserved = paged_reserve(&torrents->records, PAGED_PAGE, sizeof(struct torrent));
+    if (reserved != 0 || torrents->memory == NULL || torrents->index == NULL || torrents->peer_ids == NULL || torrents->marks == NULL) {
         torrents_free(torrents);
         return NULL;
     }
@@ -114,17 +116,30 @@ struct torrent *torrents_add(struct torrents *torrents, const uint8_t *info_hash
     struct torrent *torrent = torrents_at(torrents, number);
     memcpy(torrent->info_hash, info_hash, INFO_HASH_BYTES);
     torrent->number = number;
-    torrent->upload_percent = 100;
-    torrent->download_percent = 100;
     torrent->next_expiry_s = UINT32_MAX;
     return torrent;
 }
 
 struct torrent_extra *torrent_extra(struct torrent *torrent)
 {
-    if (torrent->extra == NULL)
+    if (torrent->extra == NULL) {
         torrent->extra = calloc(1, sizeof *torrent->extra);
+        if (torrent->extra != NULL) {
+            torrent->extra->upload_percent = 100;
+            torrent->extra->download_percent = 100;
+        }
+    }
     return torrent->extra;
+}
+
+uint32_t torrent_upload_percent(const struct torrent *torrent)
+{
+    return torrent->extra == NULL ? 100 : torrent->extra->upload_percent;
+}
+
+uint32_t torrent_download_percent(const struct torrent *torrent)
+{
+    return torrent->extra == NULL ? 100 : torrent->extra->download_percent;
 }
 
 size_t torrents_memory(const struct torrents *torrents)

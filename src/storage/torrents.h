@@ -27,6 +27,8 @@ struct torrent_extra {
     struct swarm6 *swarm6;  /* endpoints of IPv6; NULL: none */
     char *reason;           /* of the deletion or the wait; NULL: none */
     int64_t deleted_at_s;   /* when the tracker saw the deletion */
+    uint32_t upload_percent;
+    uint32_t download_percent;
 };
 
 /*
@@ -43,12 +45,11 @@ struct torrent {
     uint32_t leechers;
     uint32_t tombstones;
     uint32_t next_expiry_s; /* no session's time is up before (seconds since TIME_BASE_MS) */
-    uint16_t upload_percent;
-    uint16_t download_percent;
+    uint32_t holes4;        /* slots in the swarm without an IPv4 endpoint to hand out */
     uint8_t state; /* enum torrent_state */
     uint8_t flags;
     uint8_t capacity; /* slots that the small body has room for */
-    uint8_t unused;
+    uint8_t spare;
     uint32_t run_mark; /* which run of the chain met it last */
     uint32_t number;   /* its own reference */
     union {
@@ -79,6 +80,9 @@ struct torrent *torrents_add(struct torrents *torrents, const uint8_t *info_hash
 /* By number, 0 to torrents_count - 1, in the order of their coming; for walks. */
 struct torrent *torrents_at(struct torrents *torrents, uint32_t number);
 uint32_t torrents_count(const struct torrents *torrents);
+
+uint32_t torrent_upload_percent(const struct torrent *torrent);
+uint32_t torrent_download_percent(const struct torrent *torrent);
 
 /* The rare part, made where there is none. NULL out of memory. */
 struct torrent_extra *torrent_extra(struct torrent *torrent);

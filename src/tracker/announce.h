@@ -59,6 +59,18 @@ struct peer_entry {
     uint8_t peer_id[PEER_ID_BYTES];
 };
 
+/* What one announce brings to the account: filled in by privtrak, carried out by the delta. */
+struct credit {
+    uint64_t uploaded; /* raw differences */
+    uint64_t downloaded;
+    uint64_t credited_uploaded;
+    uint64_t credited_downloaded;
+    uint64_t quarantined;
+    uint32_t seed_time_s;
+    uint32_t leech_time_s;
+    uint16_t flags; /* enum delta_flags */
+};
+
 struct announce {
     /* 1. What the client said. Written by the frontend, then read-only. */
     uint8_t info_hash[INFO_HASH_BYTES];
@@ -83,15 +95,19 @@ struct announce {
 
     /* 2. What the stages found. Valid within the chain only. */
     const struct user *user;
-    uint32_t user_index;
     struct torrent *torrent;
-    uint32_t slot;          /* the session's place in the swarm, where has_session */
-    bool has_session;
-    bool in_swarm;          /* after the privtrak stage: it takes part */
-    bool is_seeder;
+    uint64_t hash;          /* of the passkey, then of the info hash: for looking up in steps */
+    uint32_t slot;          /* the session's place in the swarm, once privtrak has found or made it */
+    uint8_t place;          /* enum swarm_place: where privtrak says it belongs after this */
+    bool changes_session;   /* a delta is due */
+    bool is_late;           /* section 6, rule 2: overtaken, changes nothing */
+    bool takes_endpoint;    /* the source becomes the session's endpoint of its family */
     bool wants_no_peers;    /* too early, stopped, no right to leech, …: an empty list */
+    bool is_unlisted;       /* not to be handed out to others */
+    bool ends_with_failure; /* the torrent is deleted: counted, then told the reason */
     bool registers_torrent; /* this announce made the torrent known */
     bool registers_user;
+    struct credit credit;
 
     /* 3. Verdict and answer, for the frontend to encode. */
     uint8_t verdict;         /* enum verdict */

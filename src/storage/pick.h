@@ -1,0 +1,43 @@
+/*
+ * pick: which peers of a swarm a client gets (section 5). The choice is a window at a
+ * random place of the packed endpoints, seeders' and leechers' each: in a large swarm
+ * everybody is handed out about equally often, nobody twice, and it is a copy.
+ */
+#ifndef PRIVTRAK_STORAGE_PICK_H
+#define PRIVTRAK_STORAGE_PICK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "storage/swarm.h"
+
+enum { PICK_HIDDEN_MAX = 64 };
+
+struct pick {
+    /* What is wanted. */
+    const struct torrents *torrents;
+    const struct torrent *torrent;
+    uint32_t want;         /* for both families together */
+    bool wants_seeders;    /* false: leechers only */
+    bool wants4;
+    bool wants6;
+    uint32_t hidden[PICK_HIDDEN_MAX]; /* slots never to be given: the asking one, the user's others */
+    uint32_t hidden_count;
+    uint64_t *random;      /* state of the generator, not 0 */
+
+    /* Where it goes: packed endpoints, or, where `entries` is not NULL, whole entries with peer ids. */
+    uint8_t *peers4;
+    uint8_t *peers6;
+    struct peer_entry *entries;
+
+    /* What was given. */
+    uint32_t count4;
+    uint32_t count6;
+};
+
+void pick_peers(struct pick *pick);
+
+/* xorshift: fast and good enough for choosing peers. */
+uint64_t pick_random(uint64_t *state);
+
+#endif

@@ -1,0 +1,74 @@
+/*
+ * stage: the shape of the middleware chain. A stage is a function over a batch of
+ * announces; the chain is the table of stages in middleware/stages.c, in the order in
+ * which they run. A stage passes over announces whose verdict is no longer
+ * VERDICT_ACCEPTED, and knows the announce and the stores, but no other stage.
+ */
+#ifndef PRIVTRAK_TRACKER_STAGE_H
+#define PRIVTRAK_TRACKER_STAGE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "config/config.h"
+#include "deltas/ring.h"
+#include "storage/clients.h"
+#include "storage/multipliers.h"
+#include "storage/torrents.h"
+#include "storage/users.h"
+#include "tracker/announce.h"
+#include "tracker/counters.h"
+
+/* What the stages of one worker share. Only that worker's thread uses it. */
+struct context {
+    const struct config *config;
+    struct torrents *torrents;
+    struct users *users;
+    struct clients *clients;
+    const struct multipliers *multipliers;
+    struct ring *ring;
+    struct counters *counters;
+    int64_t now_ms;
+    uint64_t random; /* state of pick_random */
+};
+
+enum { BATCH_MAX = 64 };
+
+struct batch {
+    struct context *context;
+    unsigned count;
+    struct announce *announces[BATCH_MAX];
+};
+
+/* Slots of the ring that an announce may take at the most: its own delta, and those of sessions that give way. */
+enum { DELTAS_PER_ANNOUNCE = 4 };
+
+struct stage;
+
+struct stage_type {
+    const char *name;
+    /*
+     * True where it reads or changes swarms. The chain then runs it over announces of
+     * distinct torrents only, so that a batch gives what its announces one at a time would.
+     */
+    bool works_on_swarms;
+    /* Makes the stage's own state, where it has any. Returns 0, or -1 out of memory. May be NULL. */
+    int (*start)(struct stage *stage, const struct config *config);
+    void (*run)(struct stage *stage, struct batch *batch);
+    void (*stop)(struct stage *stage);
+};
+
+struct stage {
+    const struct stage_type *type;
+    void *state;
+};
+
+/* Ends an announce with a failure. `reason` must outlive the reply. `retry_s` 0: retrying does not help. */
+static inline void announce_refuse(struct announce *announce, enum verdict verdict, const char *reason, uint32_t retry_s)
+{
+    announce->verdict = (uint8_t)verdict;
+    announce->failure = reason;
+    announce->retry_s = retry_s;
+}
+
+#endif
