@@ -32,6 +32,7 @@ struct string_list {
 enum users_mode { USERS_REGISTERED, USERS_ANY };
 enum client_mode { CLIENTS_OFF, CLIENTS_ALLOW, CLIENTS_DENY };
 enum torrent_mode { TORRENTS_OPEN, TORRENTS_REGISTERED };
+enum when_full { WHEN_FULL_REFUSE };
 enum durability { DURABILITY_RELAXED, DURABILITY_STRICT };
 
 struct config_tracker {
@@ -97,6 +98,7 @@ struct config_sink {
     char *url;      /* webhook; else "" */
     uint64_t rotate_bytes; /* ndjson */
     uint32_t timeout_s;    /* webhook */
+    uint32_t line;         /* of the file, for messages */
 };
 
 struct config_deltas {
@@ -104,6 +106,7 @@ struct config_deltas {
     uint32_t flush_interval_s;
     uint32_t sync_interval_ms;
     uint64_t journal_max_bytes;
+    enum when_full when_full;
     enum durability durability;
     struct config_sink *sinks;
     size_t sink_count;
@@ -139,6 +142,7 @@ struct config {
     struct config_admin admin;
     struct config_log log;
     struct config_privileges privileges;
+    uint32_t *lines; /* where each key stands in the file, for messages; private to config/ */
 };
 
 /* Called for each fault that reading finds, in the order of the file. */
