@@ -114,6 +114,10 @@ enum database_result database_user_delete(struct database *database, int64_t id,
 enum database_result database_user_list(struct database *database, int64_t after, size_t limit, const char *search,
                                         struct user_row *rows, size_t *count, struct error *error);
 
+/* Where the table of users is empty and no owner was ever made: makes the user `owner`. */
+enum database_result database_owner_create(struct database *database, struct user_row *row, bool *made,
+                                           struct error *error);
+
 /* Torrents. */
 
 struct torrent_row {

@@ -104,11 +104,31 @@ static int take_id(void *context, const struct sql_value *columns)
     return 0;
 }
 
+static int add_count(void *context, const struct sql_value *columns)
+{
+    *(int64_t *)context += sql_as_integer(&columns[0]);
+    return 0;
+}
+
 static enum database_result conflict_reason(enum database_result result, struct error *error)
 {
     if (result == DATABASE_CONFLICT)
         error_set(error, "another user has this passkey");
     return result;
+}
+
+static enum database_result create_within(struct database *database, unsigned fields, struct user_row *row,
+                                          struct error *error)
+{
+    struct sql_fields list = {0};
+    list_fields(&list, fields, row);
+    char text[SQL_TEXT_BYTES];
+    snprintf(text, sizeof(text), "INSERT INTO users (%s) VALUES (%s) RETURNING id", list.names, list.holes);
+    int64_t id = 0;
+    struct sql_query query = {
+        .text = text, .values = list.values, .value_count = list.count, .row = take_id, .context = &id};
+    enum database_result result = conflict_reason(database_one(database, &query, error), error);
+    return result == DATABASE_OK ? get_by_id(database, id, row, error) : result;
 }
 
 enum database_result database_user_create(struct database *database, unsigned fields, struct user_row *row,
@@ -118,23 +138,51 @@ enum database_result database_user_create(struct database *database, unsigned fi
         random_passkey(row->passkey);
     fields |= USER_FIELD_PASSKEY;
     enum database_result result = check_fields(fields, row, error);
-    if (result != DATABASE_OK)
-        return result;
-
-    struct sql_fields list = {0};
-    list_fields(&list, fields, row);
-    char text[SQL_TEXT_BYTES];
-    snprintf(text, sizeof(text), "INSERT INTO users (%s) VALUES (%s) RETURNING id", list.names, list.holes);
-    int64_t id = 0;
-    struct sql_query query = {
-        .text = text, .values = list.values, .value_count = list.count, .row = take_id, .context = &id};
-    result = database_begin(database, SQL_WRITE, error);
-    if (result != DATABASE_OK)
-        return result;
-    result = conflict_reason(database_one(database, &query, error), error);
     if (result == DATABASE_OK)
-        result = get_by_id(database, id, row, error);
-    return database_end(database, result, error);
+        result = database_begin(database, SQL_WRITE, error);
+    if (result != DATABASE_OK)
+        return result;
+    return database_end(database, create_within(database, fields, row, error), error);
+}
+
+/* A site that deleted its owner does not get one back: the key `owner` says that there was one. */
+static enum database_result create_owner_within(struct database *database, struct user_row *row, bool *made,
+                                                struct error *error)
+{
+    int64_t known = 0;
+    struct sql_query look = {
+        .text = "SELECT count(*) FROM (SELECT id FROM users LIMIT 1) AS one UNION ALL "
+                "SELECT count(*) FROM privtrak WHERE key = 'owner'",
+        .row = add_count,
+        .context = &known};
+    enum database_result result = database_step(database, &look, error);
+    if (result != DATABASE_OK || known > 0)
+        return result;
+    result = create_within(database, USER_FIELD_NAME | USER_FIELD_PASSKEY, row, error);
+    if (result != DATABASE_OK)
+        return result;
+    char id[24];
+    snprintf(id, sizeof(id), "%" PRId64, row->id);
+    struct sql_value values[] = {sql_text(id)};
+    struct sql_query note = {
+        .text = "INSERT INTO privtrak (key, value) VALUES ('owner', $1)", .values = values, .value_count = 1};
+    result = database_step(database, &note, error);
+    *made = result == DATABASE_OK;
+    return result;
+}
+
+enum database_result database_owner_create(struct database *database, struct user_row *row, bool *made,
+                                           struct error *error)
+{
+    *made = false;
+    enum database_result result = database_begin(database, SQL_WRITE, error);
+    if (result != DATABASE_OK)
+        return result;
+    *row = (struct user_row){.name = "owner"};
+    random_passkey(row->passkey);
+    result = database_end(database, create_owner_within(database, row, made, error), error);
+    *made = *made && result == DATABASE_OK;
+    return result;
 }
 
 enum database_result database_user_get(struct database *database, int64_t id, struct user_row *row,
