@@ -91,7 +91,8 @@ static bool can_bind(int family, int type, uint16_t port)
         int on = 1;
         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
     }
-    int bound = family == AF_INET ? bind(fd, (struct sockaddr *)&v4, sizeof v4) : bind(fd, (struct sockaddr *)&v6, sizeof v6);
+    int bound =
+        family == AF_INET ? bind(fd, (struct sockaddr *)&v4, sizeof v4) : bind(fd, (struct sockaddr *)&v6, sizeof v6);
     close(fd);
     return bound == 0;
 }
@@ -176,6 +177,7 @@ void daemon_prepare(struct daemon *daemon, const struct daemon_options *options)
         root = "/tmp";
     (void)snprintf(daemon->directory, sizeof daemon->directory, "%s/privtrak-test-XXXXXX", root);
     cr_assert_not_null(mkdtemp(daemon->directory), "cannot make %s: %s", daemon->directory, strerror(errno));
+    (void)snprintf(daemon->log_file, sizeof daemon->log_file, "log");
     daemon->port = free_port();
     do
         daemon->admin_port = free_port();
@@ -192,8 +194,8 @@ void daemon_prepare(struct daemon *daemon, const struct daemon_options *options)
 const char *daemon_log(const struct daemon *daemon)
 {
     static char log[LOG_BYTES];
-    char path[HARNESS_PATH_BYTES + 16];
-    (void)snprintf(path, sizeof path, "%s/log", daemon->directory);
+    char path[HARNESS_PATH_BYTES + 64];
+    (void)snprintf(path, sizeof path, "%s/%s", daemon->directory, daemon->log_file);
     (void)read_file(path, log, sizeof log);
     return log;
 }
@@ -279,6 +281,12 @@ static void find_owner(struct daemon *daemon)
     }
 }
 
+void daemon_launch_logging_to(struct daemon *daemon, const char *file)
+{
+    (void)snprintf(daemon->log_file, sizeof daemon->log_file, "%s", file);
+    daemon_launch(daemon);
+}
+
 void daemon_launch(struct daemon *daemon)
 {
     char log[HARNESS_PATH_BYTES + 16];
@@ -310,13 +318,18 @@ void daemon_start(struct daemon *daemon, const struct daemon_options *options)
     daemon_launch(daemon);
 }
 
+void daemon_end(struct daemon *daemon, int signal)
+{
+    cr_assert_eq(kill(daemon->pid, signal), 0);
+    int status = wait_for_end(daemon->pid, STOP_SECONDS);
+    cr_assert(status >= 0, "privtrakd goes on %d s after signal %d", STOP_SECONDS, signal);
+    daemon->pid = -1;
+    cr_assert_eq(status, 0, "privtrakd ended with status %d after signal %d", status, signal);
+}
+
 void daemon_terminate(struct daemon *daemon)
 {
-    cr_assert_eq(kill(daemon->pid, SIGTERM), 0);
-    int status = wait_for_end(daemon->pid, STOP_SECONDS);
-    cr_assert(status >= 0, "privtrakd goes on %d s after SIGTERM", STOP_SECONDS);
-    daemon->pid = -1;
-    cr_assert_eq(status, 0, "privtrakd ended with status %d after SIGTERM", status);
+    daemon_end(daemon, SIGTERM);
 }
 
 void daemon_kill(struct daemon *daemon)

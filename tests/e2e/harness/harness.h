@@ -20,22 +20,23 @@ enum { HARNESS_PATH_BYTES = 128, HARNESS_REPLY_BYTES = 65536, TOLD_PEERS = 1024,
 
 /* What a test sets in tracker.yaml: the lines of a section, which replace the harness's own for it. NULL: its own. */
 struct daemon_options {
-    unsigned workers;         /* 0: two */
-    const char *tracker;      /* own: min_announce_interval 0s, so that tests need not wait */
-    const char *http;         /* own: 127.0.0.0/8 and ::1 are trusted proxies */
+    unsigned workers;    /* 0: two */
+    const char *tracker; /* own: min_announce_interval 0s, so that tests need not wait */
+    const char *http;    /* own: 127.0.0.0/8 and ::1 are trusted proxies */
     const char *udp;
-    const char *middleware;   /* own: unknown passkeys are hardly limited */
-    const char *database;     /* own: refresh_interval 1s */
-    const char *deltas;       /* own: flush_interval 1s */
-    const char *more;         /* further sections, whole */
-    bool every_address;       /* listen on 0.0.0.0 and [::] instead of loopback */
+    const char *middleware; /* own: unknown passkeys are hardly limited */
+    const char *database;   /* own: refresh_interval 1s */
+    const char *deltas;     /* own: flush_interval 1s */
+    const char *more;       /* further sections, whole */
+    bool every_address;     /* listen on 0.0.0.0 and [::] instead of loopback */
 };
 
 struct daemon {
     pid_t pid;
-    uint16_t port;       /* HTTP and UDP */
+    uint16_t port; /* HTTP and UDP */
     uint16_t admin_port;
     char directory[HARNESS_PATH_BYTES]; /* tracker.yaml, log, state/ */
+    char log_file[64];                  /* below it */
     char owner[PASSKEY_TEXT_BYTES];     /* from the URLs logged at the first start */
 };
 
@@ -45,6 +46,9 @@ void daemon_prepare(struct daemon *daemon, const struct daemon_options *options)
 /* Starts it on what daemon_prepare made, waits until it says that it is ready. */
 void daemon_launch(struct daemon *daemon);
 
+/* The same where the log goes to a file, below the daemon's directory. */
+void daemon_launch_logging_to(struct daemon *daemon, const char *file);
+
 /* Both. */
 void daemon_start(struct daemon *daemon, const struct daemon_options *options);
 
@@ -53,6 +57,9 @@ void daemon_configure(struct daemon *daemon, const struct daemon_options *option
 
 /* SIGTERM; it has to exit with 0 within 10 seconds. The directory stays, so that daemon_launch can follow. */
 void daemon_terminate(struct daemon *daemon);
+
+/* The same with another signal. */
+void daemon_end(struct daemon *daemon, int signal);
 
 /* SIGKILL. The directory stays. */
 void daemon_kill(struct daemon *daemon);
@@ -135,12 +142,12 @@ bool bencode_next(struct bvalue list, const char **cursor, struct bvalue *item);
 /* An announce as a client makes it. Zero values are the usual: no event, no key, nothing transferred. */
 struct ask {
     const char *passkey;
-    const char *torrent;   /* any name; info_hash_of makes 20 bytes of it */
-    const char *peer;      /* up to 12 characters: "-PT0001-" comes before; or a whole peer id of 20 */
+    const char *torrent; /* any name; info_hash_of makes 20 bytes of it */
+    const char *peer;    /* up to 12 characters: "-PT0001-" comes before; or a whole peer id of 20 */
     const char *event;
     uint64_t up, down, left;
-    uint16_t port;         /* 0: 6881 */
-    const char *numwant;   /* NULL: not said */
+    uint16_t port;       /* 0: 6881 */
+    const char *numwant; /* NULL: not said */
     uint32_t key;
     const char *from;      /* the client's own address; NULL: 127.0.0.1 */
     const char *forwarded; /* HTTP: X-Forwarded-For */
@@ -182,7 +189,7 @@ struct http_connection {
 };
 
 struct http_reply {
-    int status; /* 0: none came */
+    int status;  /* 0: none came */
     bool closed; /* the server closed afterwards, where that was waited for */
     char head[4096];
     size_t length;
@@ -236,6 +243,8 @@ struct udp_client {
 /* Opens a socket at `from` (NULL: 127.0.0.1) to the daemon. */
 void udp_open(struct udp_client *client, const struct daemon *daemon, const char *from);
 void udp_close(struct udp_client *client);
+/* Talks to another of the daemon's IPv4 addresses from now on. */
+void udp_reconnect(struct udp_client *client, const struct daemon *daemon, const char *to);
 /* Asks for a connection id. */
 void udp_connect(struct udp_client *client);
 /* Sends a packet and waits for an answer for up to `seconds`; returns its length, -1 where none came. */

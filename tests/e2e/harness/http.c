@@ -30,9 +30,9 @@ void info_hash_of(const char *torrent, unsigned char info_hash[20])
 
 const char *info_hash_hex(const char *torrent)
 {
-    static char texts[8][41];
+    static char texts[64][41];
     static unsigned turn;
-    char *text = texts[turn++ % 8];
+    char *text = texts[turn++ % 64];
     unsigned char info_hash[20];
     info_hash_of(torrent, info_hash);
     for (int i = 0; i < 20; i++)
@@ -108,7 +108,8 @@ static ssize_t receive_more(struct http_connection *connection, int milliseconds
     struct pollfd wait = {.fd = connection->fd, .events = POLLIN};
     if (connection->length == sizeof connection->bytes || poll(&wait, 1, milliseconds) <= 0)
         return -1;
-    ssize_t got = recv(connection->fd, connection->bytes + connection->length, sizeof connection->bytes - connection->length, 0);
+    ssize_t got =
+        recv(connection->fd, connection->bytes + connection->length, sizeof connection->bytes - connection->length, 0);
     if (got <= 0)
         return 0;
     connection->length += (size_t)got;
@@ -220,10 +221,11 @@ void ask_query(const struct ask *ask, char *query, size_t size)
         (void)snprintf(numwant, sizeof numwant, "&numwant=%s", ask->numwant);
     if (ask->key != 0)
         (void)snprintf(key, sizeof key, "&key=%08" PRIx32, ask->key);
-    int length = snprintf(query, size,
-                          "info_hash=%s&peer_id=%s&port=%u&uploaded=%" PRIu64 "&downloaded=%" PRIu64 "&left=%" PRIu64 "%s%s%s%s",
-                          escape20(info_hash, hash_text), escape20(peer_id, peer_text), ask->port != 0 ? ask->port : 6881,
-                          ask->up, ask->down, ask->left, event, numwant, key, ask->more != NULL ? ask->more : "");
+    int length =
+        snprintf(query, size,
+                 "info_hash=%s&peer_id=%s&port=%u&uploaded=%" PRIu64 "&downloaded=%" PRIu64 "&left=%" PRIu64 "%s%s%s%s",
+                 escape20(info_hash, hash_text), escape20(peer_id, peer_text), ask->port != 0 ? ask->port : 6881,
+                 ask->up, ask->down, ask->left, event, numwant, key, ask->more != NULL ? ask->more : "");
     cr_assert(length > 0 && (size_t)length < size);
 }
 
@@ -287,7 +289,8 @@ static void add_listed(struct told *told, struct bvalue list)
 /* Section 3 of the protocol's description names all keys; "no others". */
 static void check_keys(struct bvalue reply)
 {
-    static const char *const success = "|complete|downloaded|external ip|incomplete|interval|min interval|peers|peers6|warning message|";
+    static const char *const success =
+        "|complete|downloaded|external ip|incomplete|interval|min interval|peers|peers6|warning message|";
     static const char *const failure = "|failure reason|interval|retry in|";
     const char *known = bencode_get(reply, "failure reason").length > 0 ? failure : success;
     const char *cursor = NULL, *bytes;
@@ -346,7 +349,8 @@ void http_announce_on(struct http_connection *connection, const struct ask *ask,
         (void)snprintf(route, sizeof route, "%s", format);
     if (ask->forwarded != NULL)
         (void)snprintf(forwarded, sizeof forwarded, "X-Forwarded-For: %s\r\n", ask->forwarded);
-    int length = snprintf(request, sizeof request, "GET %s%s HTTP/1.1\r\nHost: tracker.example\r\n%s\r\n", route, query, forwarded);
+    int length = snprintf(request, sizeof request, "GET %s%s HTTP/1.1\r\nHost: tracker.example\r\n%s\r\n", route, query,
+                          forwarded);
     cr_assert(length > 0 && (size_t)length < sizeof request);
     http_send(connection, request, (size_t)length);
     cr_assert(http_receive(connection, &reply, false), "no reply to %s", request);
@@ -370,7 +374,8 @@ void http_scrape(const struct daemon *daemon, const char *passkey, const char *c
     size_t length = (size_t)snprintf(request, sizeof request, "GET /scrape/%s?", passkey);
     for (size_t i = 0; i < count; i++) {
         info_hash_of(torrents[i], info_hash);
-        length += (size_t)snprintf(request + length, sizeof request - length, "&info_hash=%s", escape20(info_hash, text));
+        length +=
+            (size_t)snprintf(request + length, sizeof request - length, "&info_hash=%s", escape20(info_hash, text));
         cr_assert(length < sizeof request);
     }
     length += (size_t)snprintf(request + length, sizeof request - length, " HTTP/1.1\r\nHost: tracker.example\r\n\r\n");

@@ -39,8 +39,10 @@ static uint32_t get32(const unsigned char *at)
 
 void udp_open(struct udp_client *client, const struct daemon *daemon, const char *from)
 {
-    struct sockaddr_in source4 = {.sin_family = AF_INET}, to4 = {.sin_family = AF_INET, .sin_port = htons(daemon->port)};
-    struct sockaddr_in6 source6 = {.sin6_family = AF_INET6}, to6 = {.sin6_family = AF_INET6, .sin6_port = htons(daemon->port)};
+    struct sockaddr_in source4 = {.sin_family = AF_INET},
+                       to4 = {.sin_family = AF_INET, .sin_port = htons(daemon->port)};
+    struct sockaddr_in6 source6 = {.sin6_family = AF_INET6},
+                        to6 = {.sin6_family = AF_INET6, .sin6_port = htons(daemon->port)};
     if (from == NULL)
         from = "127.0.0.1";
     *client = (struct udp_client){.family = strchr(from, ':') != NULL ? 6 : 4, .transaction = (uint32_t)getpid() << 8};
@@ -59,6 +61,13 @@ void udp_open(struct udp_client *client, const struct daemon *daemon, const char
         connected = connect(client->fd, (struct sockaddr *)&to4, sizeof to4);
     }
     cr_assert_eq(connected, 0, "%s", strerror(errno));
+}
+
+void udp_reconnect(struct udp_client *client, const struct daemon *daemon, const char *to)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(daemon->port)};
+    cr_assert_eq(inet_pton(AF_INET, to, &address.sin_addr), 1);
+    cr_assert_eq(connect(client->fd, (struct sockaddr *)&address, sizeof address), 0, "%s", strerror(errno));
 }
 
 void udp_close(struct udp_client *client)
