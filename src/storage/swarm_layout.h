@@ -15,7 +15,7 @@
 #include "storage/swarm.h"
 
 enum {
-    CHUNK_SLOTS = 64, /* of a full chunk; slot n of a large swarm is in chunk n / 64 */
+    CHUNK_SLOTS = SWARM_SMALL_SLOTS, /* of a full chunk; slot n of a large swarm is in chunk n / 64 */
     SLOT_BYTES = 4 + ENDPOINT4_BYTES + sizeof(struct session),
     LARGE_SHRINKS_AT = 32, /* slots at which a large swarm becomes a single chunk again */
 };

@@ -142,6 +142,11 @@ uint32_t torrent_download_percent(const struct torrent *torrent)
     return torrent->extra == NULL ? 100 : torrent->extra->download_percent;
 }
 
+struct seed_marks *torrents_seed_marks(struct torrents *torrents)
+{
+    return torrents->marks;
+}
+
 size_t torrents_memory(const struct torrents *torrents)
 {
     return paged_bytes(&torrents->records, sizeof(struct torrent)) + index_bytes(torrents->index);

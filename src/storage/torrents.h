@@ -15,6 +15,7 @@ struct torrents;
 struct swarm_large;
 struct swarm6;
 struct chunk;
+struct seed_marks;
 
 enum torrent_flags {
     TORRENT_IS_LARGE = 1 << 0,   /* body.large is meant, not body.chunk */
@@ -86,6 +87,9 @@ uint32_t torrent_download_percent(const struct torrent *torrent);
 
 /* The rare part, made where there is none. NULL out of memory. */
 struct torrent_extra *torrent_extra(struct torrent *torrent);
+
+/* The marks of users with several sessions in a swarm; see seed_marks.h. */
+struct seed_marks *torrents_seed_marks(struct torrents *torrents);
 
 /* Bytes in use: of torrents and their index; of sessions. For any thread. */
 size_t torrents_memory(const struct torrents *torrents);

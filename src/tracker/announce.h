@@ -97,7 +97,7 @@ struct announce {
     const struct user *user;
     struct torrent *torrent;
     uint64_t hash;          /* of the passkey, then of the info hash: for looking up in steps */
-    uint32_t slot;          /* the session's place in the swarm, once privtrak has found or made it */
+    uint32_t slot;          /* the session's place in the swarm: found by limits, made by privtrak; SLOT_NONE: unknown */
     uint8_t place;          /* enum swarm_place: where privtrak says it belongs after this */
     bool changes_session;   /* a delta is due */
     bool is_late;           /* section 6, rule 2: overtaken, changes nothing */
@@ -105,8 +105,6 @@ struct announce {
     bool wants_no_peers;    /* too early, stopped, no right to leech, …: an empty list */
     bool is_unlisted;       /* not to be handed out to others */
     bool ends_with_failure; /* the torrent is deleted: counted, then told the reason */
-    bool registers_torrent; /* this announce made the torrent known */
-    bool registers_user;
     struct credit credit;
 
     /* 3. Verdict and answer, for the frontend to encode. */

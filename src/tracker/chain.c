@@ -63,11 +63,12 @@ static unsigned next_run(struct chain *chain, const struct batch *batch, unsigne
     chain->run_mark++;
     for (; from < batch->count; from++) {
         struct announce *announce = batch->announces[from];
-        if (announce->verdict != VERDICT_ACCEPTED)
+        if (announce->verdict > VERDICT_EMPTY)
             continue;
-        if (announce->torrent->run_mark == chain->run_mark)
+        if (announce->torrent != NULL && announce->torrent->run_mark == chain->run_mark)
             break;
-        announce->torrent->run_mark = chain->run_mark;
+        if (announce->torrent != NULL)
+            announce->torrent->run_mark = chain->run_mark;
         run->announces[run->count++] = announce;
     }
     return from;

@@ -1,0 +1,36 @@
+/*
+ * departure: sessions that leave without saying so: silent for too long, or the
+ * stalest of too many of one user. They become tombstones and an `expired` delta is made.
+ */
+#ifndef PRIVTRAK_MIDDLEWARE_DEPARTURE_H
+#define PRIVTRAK_MIDDLEWARE_DEPARTURE_H
+
+#include "storage/swarm.h"
+#include "tracker/stage.h"
+
+/* Takes the session in `slot` out of the swarm. The ring must have room for one delta. */
+void departure_expire(struct context *context, struct torrent *torrent, uint32_t slot);
+
+/*
+ * Expires the sessions of one torrent whose time is up, and forgets tombstones past theirs, as
+ * far as the ring has room. Looks at slots [0, from) downwards, at most `budget`; returns where it
+ * stopped: 0 when through, else the next call's `from`. Begin with swarm_total.
+ */
+uint32_t departure_sweep(struct context *context, struct torrent *torrent, uint32_t from, uint32_t budget);
+
+/* True where some session of the torrent may have to go by now. */
+bool departure_is_due(const struct context *context, const struct torrent *torrent);
+
+/* A session was added or its time set: the torrent's next expiry is no later than that. */
+void departure_note(const struct context *context, struct torrent *torrent, const struct session *session, bool in_swarm);
+
+/* A walk over all torrents, a slice a tick; zero-initialised at start. */
+struct departure_walk {
+    uint32_t torrent;
+    uint32_t slot; /* within it, where a large swarm was left in the middle; 0: begin it */
+};
+
+/* Does about `budget` units of work (a torrent or a slot each). An RCU read section must be open. */
+void departure_walk(struct context *context, struct departure_walk *walk, uint32_t budget);
+
+#endif

@@ -1,0 +1,113 @@
+/*
+ * peers: carries out what privtrak decided about the session's place in the swarm, keeps its endpoints, and
+ * picks the peers that the client gets (section 5 of the specification).
+ */
+#include "middleware/departure.h"
+#include "middleware/stages.h"
+#include "storage/pick.h"
+
+static const char only_yourself[] = "only your own other sessions are in this swarm, and you do not get those";
+
+/*
+ * ipv4= or ipv6= names the peer's other address. It is believed only where an earlier announce showed that
+ * address, and then only freshens its port.
+ */
+static void take_claimed(struct announce *announce)
+{
+    if (announce->claimed.family == 0 || announce->claimed.family == announce->source.family)
+        return;
+    struct address known = swarm_endpoint(announce->torrent, announce->slot, announce->claimed.family);
+    if (address_same_ip(&known, &announce->claimed)) {
+        known.port = announce->source.port;
+        (void)swarm_set_endpoint(announce->torrent, announce->slot, &known); /* it is there: cannot fail */
+    }
+}
+
+/* Moves the session to its place and keeps its endpoint. */
+static void settle(struct context *context, struct announce *announce)
+{
+    struct torrent *torrent = announce->torrent;
+    announce->slot = swarm_move(context->torrents, torrent, announce->slot, announce->place);
+    struct session *session = swarm_session(torrent, announce->slot);
+    bool in_swarm = announce->place != PLACE_TOMBSTONE;
+    if (in_swarm && !announce->is_late) {
+        session->flags = (uint16_t)(announce->event == EVENT_PAUSED ? session->flags | SESSION_PARTIAL
+                                                                    : session->flags & ~SESSION_PARTIAL);
+        swarm_list_session(torrent, announce->slot, !announce->is_unlisted);
+    }
+    if (in_swarm && announce->takes_endpoint) {
+        /* Out of memory for the list of IPv6: the account is kept, the peer is just not handed out yet. */
+        (void)swarm_set_endpoint(torrent, announce->slot, &announce->source);
+        take_claimed(announce);
+    }
+    departure_note(context, torrent, session, in_swarm);
+}
+
+static void hide_slots(const struct context *context, const struct announce *announce, struct pick *pick)
+{
+    if (!context->config->middleware.hide_user_from_self) {
+        pick->hidden[pick->hidden_count++] = announce->slot;
+        return;
+    }
+    uint32_t slot = SLOT_NONE;
+    while ((slot = swarm_next_of_user(announce->torrent, announce->user->index, slot)) != SLOT_NONE)
+        if (swarm_place(announce->torrent, slot) != PLACE_TOMBSTONE && pick->hidden_count < PICK_HIDDEN_MAX)
+            pick->hidden[pick->hidden_count++] = slot;
+}
+
+static uint32_t wanted(const struct context *context, const struct announce *announce)
+{
+    const struct config_tracker *config = &context->config->tracker;
+    if (announce->numwant < 0)
+        return config->default_numwant;
+    return (uint32_t)announce->numwant < config->max_numwant ? (uint32_t)announce->numwant : config->max_numwant;
+}
+
+static void pick_for(struct context *context, struct announce *announce)
+{
+    struct session *session = swarm_session(announce->torrent, announce->slot);
+    bool over_http = announce->protocol == PROTOCOL_HTTP;
+    struct pick pick = {
+        .torrents = context->torrents,
+        .torrent = announce->torrent,
+        .want = wanted(context, announce),
+        .wants_seeders = announce->left > 0 && announce->event != EVENT_PAUSED,
+        .wants4 = over_http ? announce->has_ipv4 : announce->source.family == 4,
+        .wants6 = over_http ? announce->has_ipv6 : announce->source.family == 6,
+        .hidden_count = 0,
+        .random = &context->random,
+        .peers4 = announce->peers4,
+        .peers6 = announce->peers6,
+        .entries = announce->compact ? NULL : announce->entries,
+    };
+    hide_slots(context, announce, &pick);
+    pick_peers(&pick);
+    announce->peer4_count = (uint16_t)pick.count4;
+    announce->peer6_count = (uint16_t)pick.count6;
+    if (pick.count4 + pick.count6 > 0)
+        session->flags |= SESSION_GIVEN_PEER;
+    else if (pick.hidden_count > 1 && pick.want > 0 && swarm_active(announce->torrent) == pick.hidden_count)
+        announce->warning = only_yourself;
+}
+
+static void peers_run(struct stage *stage, struct batch *batch)
+{
+    (void)stage;
+    for (unsigned i = 0; i < batch->count; i++) {
+        struct announce *announce = batch->announces[i];
+        if (announce->verdict != VERDICT_ACCEPTED)
+            continue;
+        settle(batch->context, announce);
+        uint16_t flags = swarm_session(announce->torrent, announce->slot)->flags;
+        announce->has_ipv4 = flags & SESSION_HAS4 || (announce->place == PLACE_TOMBSTONE && announce->source.family == 4);
+        announce->has_ipv6 = flags & SESSION_HAS6 || (announce->place == PLACE_TOMBSTONE && announce->source.family == 6);
+        if (announce->place != PLACE_TOMBSTONE && !announce->wants_no_peers)
+            pick_for(batch->context, announce);
+    }
+}
+
+const struct stage_type stage_peers = {
+    .name = "peers",
+    .works_on_swarms = true,
+    .run = peers_run,
+};

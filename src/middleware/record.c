@@ -1,0 +1,94 @@
+/* record: see record.h. */
+#include "middleware/record.h"
+
+#include <string.h>
+
+struct user_presence user_presence(const struct torrent *torrent, uint32_t user)
+{
+    struct user_presence presence = {.left = COUNTER_MAX};
+    uint32_t slot = SLOT_NONE;
+    while ((slot = swarm_next_of_user(torrent, user, slot)) != SLOT_NONE) {
+        enum swarm_place place = swarm_place(torrent, slot);
+        if (place == PLACE_TOMBSTONE)
+            continue;
+        uint64_t left = session_left(swarm_session(torrent, slot));
+        presence.active++;
+        presence.seeding += place == PLACE_SEEDER;
+        if (left < presence.left)
+            presence.left = left;
+    }
+    return presence;
+}
+
+static void record_user(struct context *context, struct delta *delta, uint32_t index)
+{
+    const struct user *user = users_at(context->users, index);
+    delta->user_id = user->id;
+    memcpy(delta->user, user->user_id, sizeof delta->user);
+    if (user->flags & USER_HIDE_ADDRESS)
+        delta->flags |= DELTA_HIDE_ADDRESS;
+    delta->passkey_length = 0;
+    if (user->id == 0) { /* registered itself; the database may not know it yet */
+        delta->flags |= DELTA_REGISTERS_USER;
+        delta->passkey_length = user->passkey_length;
+        memcpy(delta->passkey, user->passkey, user->passkey_length);
+    }
+}
+
+static void record_torrent(struct delta *delta, const struct torrent *torrent)
+{
+    delta->torrent_id = torrent->id;
+    memcpy(delta->info_hash, torrent->info_hash, sizeof delta->info_hash);
+    if (torrent->id == 0)
+        delta->flags |= DELTA_REGISTERS_TORRENT;
+    delta->seeders = torrent->seeders;
+    delta->leechers = torrent->leechers;
+}
+
+static void record_session(struct context *context, struct delta *delta, const struct torrent *torrent, uint32_t slot)
+{
+    const struct session *session = swarm_session(torrent, slot);
+    swarm_unpack_peer_id(context->torrents, session, delta->peer_id);
+    delta->active = swarm_place(torrent, slot) != PLACE_TOMBSTONE;
+    delta->session.uploaded = session->uploaded;
+    delta->session.downloaded = session->downloaded;
+    delta->session.left = session_left(session);
+    delta->session.last_announce_ms = session_last_ms(session);
+    delta->session.key = session->key;
+    delta->session.flags = session->flags;
+    delta->session.address4 = swarm_endpoint(torrent, slot, 4);
+    delta->session.address6 = swarm_endpoint(torrent, slot, 6);
+}
+
+static uint16_t at_most_16_bits(uint32_t count)
+{
+    return count < UINT16_MAX ? (uint16_t)count : UINT16_MAX;
+}
+
+void record_delta(struct context *context, struct torrent *torrent, uint32_t slot, uint8_t event,
+                  const struct credit *credit, const struct address *source, uint64_t left)
+{
+    uint32_t user = swarm_user(torrent, slot);
+    struct delta *delta = ring_next(context->ring);
+    delta->time_ms = context->now_ms;
+    delta->event = event;
+    delta->flags = credit->flags;
+    delta->uploaded = credit->uploaded;
+    delta->downloaded = credit->downloaded;
+    delta->credited_uploaded = credit->credited_uploaded;
+    delta->credited_downloaded = credit->credited_downloaded;
+    delta->quarantined = credit->quarantined;
+    delta->seed_time_s = credit->seed_time_s;
+    delta->leech_time_s = credit->leech_time_s;
+    delta->left = left;
+    delta->source = source != NULL ? *source : (struct address){.family = 0};
+    record_user(context, delta, user);
+    record_torrent(delta, torrent);
+    record_session(context, delta, torrent, slot);
+    struct user_presence presence = user_presence(torrent, user);
+    delta->user_seeding = at_most_16_bits(presence.seeding);
+    delta->user_active = at_most_16_bits(presence.active);
+    delta->user_left = presence.active > 0 ? presence.left : left;
+    ring_commit(context->ring);
+    counter_add(&context->counters->deltas_made, 1);
+}

@@ -1,0 +1,27 @@
+/*
+ * record: makes the delta of a session: what the account gained, and what session,
+ * user and torrent are now. Shared by the deltas stage and by departure.
+ */
+#ifndef PRIVTRAK_MIDDLEWARE_RECORD_H
+#define PRIVTRAK_MIDDLEWARE_RECORD_H
+
+#include "deltas/delta.h"
+#include "storage/swarm.h"
+#include "tracker/stage.h"
+
+/* The user's sessions in a swarm, taken together. */
+struct user_presence {
+    uint32_t seeding;
+    uint32_t active;
+    uint64_t left; /* the smallest of those in the swarm; COUNTER_MAX where there are none */
+};
+struct user_presence user_presence(const struct torrent *torrent, uint32_t user);
+
+/*
+ * Pushes a delta into the ring, which must have room. `event` is enum
+ * announce_event; `source` may be NULL (expired); `left` as the client said it. An RCU read section must be open.
+ */
+void record_delta(struct context *context, struct torrent *torrent, uint32_t slot, uint8_t event,
+                  const struct credit *credit, const struct address *source, uint64_t left);
+
+#endif
