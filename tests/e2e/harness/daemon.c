@@ -318,13 +318,18 @@ void daemon_start(struct daemon *daemon, const struct daemon_options *options)
     daemon_launch(daemon);
 }
 
+void daemon_wait(struct daemon *daemon)
+{
+    int status = wait_for_end(daemon->pid, STOP_SECONDS);
+    cr_assert(status >= 0, "privtrakd goes on %d s after it was told to end", STOP_SECONDS);
+    daemon->pid = -1;
+    cr_assert_eq(status, 0, "privtrakd ended with status %d", status);
+}
+
 void daemon_end(struct daemon *daemon, int signal)
 {
     cr_assert_eq(kill(daemon->pid, signal), 0);
-    int status = wait_for_end(daemon->pid, STOP_SECONDS);
-    cr_assert(status >= 0, "privtrakd goes on %d s after signal %d", STOP_SECONDS, signal);
-    daemon->pid = -1;
-    cr_assert_eq(status, 0, "privtrakd ended with status %d after signal %d", status, signal);
+    daemon_wait(daemon);
 }
 
 void daemon_terminate(struct daemon *daemon)

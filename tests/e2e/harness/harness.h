@@ -61,6 +61,9 @@ void daemon_terminate(struct daemon *daemon);
 /* The same with another signal. */
 void daemon_end(struct daemon *daemon, int signal);
 
+/* Waits for an end that something else has asked for; it has to exit with 0 within 10 seconds. */
+void daemon_wait(struct daemon *daemon);
+
 /* SIGKILL. The directory stays. */
 void daemon_kill(struct daemon *daemon);
 
