@@ -12,9 +12,9 @@
 #include <sys/socket.h>
 
 struct address {
-    uint8_t family;  /* 4, 6, or 0 where there is none */
-    uint8_t ip[16];  /* network order; IPv4 uses the first four, the rest is zero */
-    uint16_t port;   /* host order */
+    uint8_t family; /* 4, 6, or 0 where there is none */
+    uint8_t ip[16]; /* network order; IPv4 uses the first four, the rest is zero */
+    uint16_t port;  /* host order */
 };
 
 struct network {

@@ -47,8 +47,8 @@ static atomic_int current_format = LOG_FORMAT_TEXT;
 static atomic_int current_fd = STDERR_FILENO;
 
 static pthread_mutex_t file_lock = PTHREAD_MUTEX_INITIALIZER;
-static char *file_name;   /* NULL: stderr */
-static int file_fd = -1;  /* once used, the number stays ours for good */
+static char *file_name;  /* NULL: stderr */
+static int file_fd = -1; /* once used, the number stays ours for good */
 
 static pthread_mutex_t kept_lock = PTHREAD_MUTEX_INITIALIZER;
 static char kept[LOG_KEPT_LINES][LOG_LINE_BYTES];

@@ -47,11 +47,11 @@ const char *log_safe(char *buffer, size_t size, const void *bytes, size_t length
 #define log_debug(...) log_write(LOG_LEVEL_DEBUG, __VA_ARGS__)
 
 /* One line a second at most from this place in the code, for each thread. */
-#define LOG_LIMITED(level, ...)                                  \
-    do {                                                         \
-        static _Thread_local long long log_limited_next_s;       \
-        if (log_limit_passed(&log_limited_next_s))               \
-            log_write((level), __VA_ARGS__);                     \
+#define LOG_LIMITED(level, ...)                            \
+    do {                                                   \
+        static _Thread_local long long log_limited_next_s; \
+        if (log_limit_passed(&log_limited_next_s))         \
+            log_write((level), __VA_ARGS__);               \
     } while (0)
 
 bool log_limit_passed(long long *next_s);

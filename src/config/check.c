@@ -35,7 +35,9 @@ static uint32_t line_of(const struct config *config, const struct rule *rule)
     return 1;
 }
 
-__attribute__((format(printf, 4, 5)))
+static void contradict(struct reader *reader, const struct rule *rule, const char *found, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
 static void contradict(struct reader *reader, const struct rule *rule, const char *found, const char *format, ...)
 {
     char allowed[300];
@@ -45,8 +47,8 @@ static void contradict(struct reader *reader, const struct rule *rule, const cha
     va_end(arguments);
     bool say_so = !config_wrote(reader->config, rule->keys[0]) && strcmp(found, "nothing") != 0;
     const char *by_default = say_so ? " (the default)" : "";
-    faults_add(&reader->faults, line_of(reader->config, rule), rule->keys[0], "found %s%s, allowed %s", found, by_default,
-               allowed);
+    faults_add(&reader->faults, line_of(reader->config, rule), rule->keys[0], "found %s%s, allowed %s", found,
+               by_default, allowed);
 }
 
 /* In minutes where that is whole: most intervals are written so. */
@@ -78,10 +80,12 @@ static void check_intervals(struct reader *reader)
     char limit[AMOUNT_BYTES];
     if (trusted(reader, &lifetime) && tracker->peer_lifetime_s <= longest)
         contradict(reader, &lifetime, seconds(found, tracker->peer_lifetime_s),
-                   "more than tracker.announce_interval + tracker.announce_jitter, which is %s", seconds(limit, longest));
+                   "more than tracker.announce_interval + tracker.announce_jitter, which is %s",
+                   seconds(limit, longest));
     if (trusted(reader, &gap) && seed_time_gap < longest)
         contradict(reader, &gap, seconds(found, seed_time_gap),
-                   "at least tracker.announce_interval + tracker.announce_jitter, which is %s", seconds(limit, longest));
+                   "at least tracker.announce_interval + tracker.announce_jitter, which is %s",
+                   seconds(limit, longest));
     if (trusted(reader, &minimum) && tracker->min_announce_interval_s > tracker->announce_interval_s)
         contradict(reader, &minimum, seconds(found, tracker->min_announce_interval_s),
                    "at most tracker.announce_interval, which is %s", seconds(limit, tracker->announce_interval_s));

@@ -93,9 +93,9 @@ struct config_database {
 };
 
 struct config_sink {
-    char *type;     /* "database", "ndjson", "webhook" */
-    char *path;     /* ndjson: resolved against state_dir; else "" */
-    char *url;      /* webhook; else "" */
+    char *type;            /* "database", "ndjson", "webhook" */
+    char *path;            /* ndjson: resolved against state_dir; else "" */
+    char *url;             /* webhook; else "" */
     uint64_t rotate_bytes; /* ndjson */
     uint32_t timeout_s;    /* webhook */
     uint32_t line;         /* of the file, for messages */

@@ -87,11 +87,11 @@ static struct node *new_node(struct builder *builder, enum node_kind kind, const
 /* Puts `node`, now owned by the tree, where it belongs: as root, key, value or element. */
 static int attach(struct builder *builder, struct node *node)
 {
-    if (builder->depth == 0) {
+    struct node *parent = builder->depth == 0 ? NULL : builder->stack[builder->depth - 1];
+    if (parent == NULL) {
         builder->root = node;
         return 0;
     }
-    struct node *parent = builder->stack[builder->depth - 1];
     if (parent->kind == NODE_MAPPING && builder->key == NULL) {
         if (node->kind != NODE_SCALAR) {
             const char *kind = kind_name(node->kind);

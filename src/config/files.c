@@ -45,7 +45,9 @@ static struct named_file name_file(const struct config *config, const char *key,
     return (struct named_file){.key = key, .line = config_line(config, key), .path = path};
 }
 
-__attribute__((format(printf, 3, 4)))
+static void refuse(struct inspection *inspection, const struct named_file *file, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
 static void refuse(struct inspection *inspection, const struct named_file *file, const char *format, ...)
 {
     char allowed[400];
@@ -115,7 +117,7 @@ static bool folder_of(char folder[static PATH_MAX], const char *path)
     if (length >= PATH_MAX)
         return false;
     if (length == 0) {
-        strcpy(folder, slash == NULL ? "." : "/");
+        (void)strlcpy(folder, slash == NULL ? "." : "/", PATH_MAX);
         return true;
     }
     memcpy(folder, path, length);

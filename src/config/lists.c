@@ -31,7 +31,8 @@ void *list_new(const struct slot *slot, size_t count, size_t size)
     return list;
 }
 
-struct slot list_element(const struct slot *slot, const struct node *node, size_t index, char path[static KEY_PATH_BYTES])
+struct slot list_element(const struct slot *slot, const struct node *node, size_t index,
+                         char path[static KEY_PATH_BYTES])
 {
     struct slot element = *slot;
     (void)snprintf(path, KEY_PATH_BYTES, "%s[%zu]", slot->path, index);
@@ -211,9 +212,9 @@ static bool parse_prefix(void *place, const char *text, size_t length)
         if (text[i] <= ' ' || text[i] >= 0x7f)
             return false;
     }
-    char *copy = strdup(text);
-    memcpy(place, &copy, sizeof copy);
-    return copy != NULL;
+    char **string = place;
+    *string = strdup(text);
+    return *string != NULL;
 }
 
 static void read_prefixes(const struct slot *slot)

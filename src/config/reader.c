@@ -11,6 +11,8 @@
 #include "config/document.h"
 #include "config/values.h"
 
+enum { STANDARD_BYTES = 64 }; /* longer than any default that is no list */
+
 struct faults *reader_faults(struct reader *reader)
 {
     return &reader->faults;
@@ -41,7 +43,8 @@ static const char *join_path(char joined[static KEY_PATH_BYTES], const char *pat
 static void read_standard(struct slot *slot)
 {
     const char *standard = slot->key->standard;
-    struct node scalar = {.kind = NODE_SCALAR, .text = (char *)(uintptr_t)standard, .length = strlen(standard)};
+    char text[STANDARD_BYTES];
+    struct node scalar = {.kind = NODE_SCALAR, .text = text, .length = strlcpy(text, standard, sizeof text)};
     struct node empty = {.kind = NODE_LIST};
     if (standard[0] != '[' || standard[1] == ']') {
         slot->node = standard[0] == '[' ? &empty : &scalar;

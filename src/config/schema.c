@@ -6,12 +6,12 @@
 #include "config/config.h"
 #include "config/values.h"
 
-#define KIB          (UINT64_C(1) << 10)
-#define MIB          (UINT64_C(1) << 20)
-#define TIB          (UINT64_C(1) << 40)
-#define DAY_S        UINT64_C(86400)
-#define LONGEST_S    (3650 * DAY_S) /* ten years: sums of two still fit in 32 bits, signed too */
-#define COUNT_MAX    UINT64_C(1000000000)
+#define KIB (UINT64_C(1) << 10)
+#define MIB (UINT64_C(1) << 20)
+#define TIB (UINT64_C(1) << 40)
+#define DAY_S UINT64_C(86400)
+#define LONGEST_S (3650 * DAY_S) /* ten years: sums of two still fit in 32 bits, signed too */
+#define COUNT_MAX UINT64_C(1000000000)
 
 /* In the order of the enums in config.h and log.h. */
 static const char *const users_words[] = {"registered", "any", NULL};
@@ -23,18 +23,18 @@ static const char *const level_words[] = {"error", "warning", "info", "debug", N
 static const char *const format_words[] = {"text", "json", NULL};
 static const char *const sink_words[] = {"database", "ndjson", "webhook", NULL};
 
-#define SECTION(path) {.name = (path)}
+#define SECTION(path) .name = (path)
 #define KEY(path, member, kind, value) \
     .name = (path), .type = &type_##kind, .offset = offsetof(struct config, member), .standard = (value)
 #define SINK_KEY(path, member, kind, value) \
     .name = (path), .type = &type_##kind, .offset = offsetof(struct config_sink, member), .standard = (value)
 #define RANGE(low, high) .min = (low), .max = (high)
-#define DURATION         RANGE(1, LONGEST_S)
-#define COUNTED(member)  .count_offset = offsetof(struct config, member)
-#define FIXED            .fixed = true
+#define DURATION RANGE(1, LONGEST_S)
+#define COUNTED(member) .count_offset = offsetof(struct config, member)
+#define FIXED .fixed = true
 
 const struct key schema[] = {
-    SECTION("tracker"),
+    {SECTION("tracker")},
     {KEY("tracker.workers", tracker.workers, workers, "auto"), RANGE(1, 256), FIXED},
     {KEY("tracker.state_dir", tracker.state_dir, file, "var"), FIXED},
     {KEY("tracker.announce_interval", tracker.announce_interval_s, seconds, "30m"), DURATION},
@@ -46,9 +46,9 @@ const struct key schema[] = {
     {KEY("tracker.max_numwant", tracker.max_numwant, count, "100"), RANGE(1, 1000)},
     {KEY("tracker.max_scrape", tracker.max_scrape, count, "74"), RANGE(1, 1000)},
 
-    SECTION("http"),
+    {SECTION("http")},
     {KEY("http.listen", http.listen, listen, "[\"0.0.0.0:6969\", \"[::]:6969\"]"), FIXED},
-    SECTION("http.tls"),
+    {SECTION("http.tls")},
     {KEY("http.tls.listen", http.tls_listen, listen, "[]"), FIXED},
     {KEY("http.tls.certificate", http.tls_certificate, text, "")},
     {KEY("http.tls.key", http.tls_key, text, "")},
@@ -61,40 +61,40 @@ const struct key schema[] = {
     {KEY("http.real_ip_header", http.real_ip_header, header, "X-Forwarded-For")},
     {KEY("http.proxy_protocol", http.proxy_protocol, boolean, "false")},
 
-    SECTION("udp"),
+    {SECTION("udp")},
     {KEY("udp.listen", udp.listen, listen, "[\"0.0.0.0:6969\", \"[::]:6969\"]"), FIXED},
     {KEY("udp.connection_lifetime", udp.connection_lifetime_s, seconds, "120s"), DURATION, FIXED},
     {KEY("udp.scrape", udp.scrape, boolean, "true")},
 
-    SECTION("middleware"),
-    SECTION("middleware.identify"),
+    {SECTION("middleware")},
+    {SECTION("middleware.identify")},
     {KEY("middleware.identify.users", middleware.users, choice, "registered"), .words = users_words},
     {KEY("middleware.identify.rate_limit", middleware.identify_rate_limit, rate, "20/m"), RANGE(1, COUNT_MAX)},
     {KEY("middleware.identify.max_users", middleware.max_users, count, "10000000"), RANGE(1, 2000000000)},
-    SECTION("middleware.client_approval"),
+    {SECTION("middleware.client_approval")},
     {KEY("middleware.client_approval.mode", middleware.client_mode, choice, "off"), .words = client_words},
     {KEY("middleware.client_approval.prefixes", middleware.client_prefixes, prefixes, "[]")},
-    SECTION("middleware.torrent_approval"),
+    {SECTION("middleware.torrent_approval")},
     {KEY("middleware.torrent_approval.mode", middleware.torrent_mode, choice, "open"), .words = torrent_words},
-    SECTION("middleware.limits"),
+    {SECTION("middleware.limits")},
     {KEY("middleware.limits.sessions_per_torrent", middleware.sessions_per_torrent, count, "3"), RANGE(1, 65535)},
     {KEY("middleware.limits.new_torrents_per_user", middleware.new_torrents_per_user, rate, "1000/d"),
      RANGE(1, COUNT_MAX)},
     {KEY("middleware.limits.ports_denied", middleware.ports_denied, ports, "[0]"),
      COUNTED(middleware.port_denied_count)},
     {KEY("middleware.limits.hide_user_from_self", middleware.hide_user_from_self, boolean, "true")},
-    SECTION("middleware.privtrak"),
+    {SECTION("middleware.privtrak")},
     {KEY("middleware.privtrak.max_rate", middleware.max_rate_bytes_per_s, size, "1GiB"), RANGE(1, TIB)},
     {KEY("middleware.privtrak.seed_time_gap", middleware.seed_time_gap_s, seconds, "75m"), DURATION},
 
-    SECTION("database"),
+    {SECTION("database")},
     {KEY("database.url", database.url, database_url, "sqlite:privtrak.db"), FIXED},
     {KEY("database.refresh_interval", database.refresh_interval_s, seconds, "30s"), DURATION},
 
-    SECTION("deltas"),
+    {SECTION("deltas")},
     {KEY("deltas.batch_size", deltas.batch_size, count, "1024"), RANGE(1, 1000000)},
     {KEY("deltas.flush_interval", deltas.flush_interval_s, seconds, "3s"), DURATION},
-    SECTION("deltas.journal"),
+    {SECTION("deltas.journal")},
     {KEY("deltas.journal.sync_interval", deltas.sync_interval_ms, milliseconds, "200ms"), RANGE(1, 1000 * DAY_S)},
     {KEY("deltas.journal.max_size", deltas.journal_max_bytes, size, "1GiB"), RANGE(KIB, 1024 * TIB)},
     {KEY("deltas.journal.when_full", deltas.when_full, choice, "refuse"), .words = when_full_words},
@@ -107,18 +107,18 @@ const struct key schema[] = {
     {SINK_KEY("deltas.sinks[].timeout", timeout_s, seconds, "10s"), RANGE(1, DAY_S)},
     {KEY("deltas.include_address", deltas.include_address, boolean, "true")},
 
-    SECTION("admin"),
+    {SECTION("admin")},
     {KEY("admin.listen", admin.listen, listen, "[\"127.0.0.1:6970\"]"), FIXED},
     {KEY("admin.socket", admin.socket, file, "admin.sock"), FIXED},
     {KEY("admin.token_file", admin.token_file, file, "admin.token"), FIXED},
     {KEY("admin.metrics_need_token", admin.metrics_need_token, boolean, "false")},
 
-    SECTION("log"),
+    {SECTION("log")},
     {KEY("log.level", log.level, choice, "info"), .words = level_words},
     {KEY("log.format", log.format, choice, "text"), .words = format_words},
     {KEY("log.file", log.file, text, "")},
 
-    SECTION("privileges"),
+    {SECTION("privileges")},
     {KEY("privileges.user", privileges.user, text, ""), FIXED},
     {KEY("privileges.chroot", privileges.chroot, boolean, "false"), FIXED},
 };

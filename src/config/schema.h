@@ -39,15 +39,15 @@ struct value_type {
 };
 
 struct key {
-    const char *name; /* dotted, from the root; `[]` stands for any element of a list */
+    const char *name;              /* dotted, from the root; `[]` stands for any element of a list */
     const struct value_type *type; /* NULL: a section */
     size_t offset;                 /* in struct config, or in the list's element */
     const char *standard;          /* the default as YAML; NULL: a key of a list's element that may be absent */
     uint64_t min;
     uint64_t max;
-    bool zero;                /* 0 is allowed below `min` too */
     const char *const *words; /* that are allowed, ended by NULL */
     size_t count_offset;      /* of a list's count */
+    bool zero;                /* 0 is allowed below `min` too */
     bool fixed;               /* a running tracker cannot take it over */
 };
 

@@ -102,7 +102,7 @@ static void read_sink(const struct slot *element, struct config_sink *sinks, siz
     }
 }
 
-static void store(const struct slot *slot, struct config_sink *sinks, size_t count)
+static void store(const struct slot *slot, void *sinks, size_t count)
 {
     memcpy(slot->base + slot->key->offset, &sinks, sizeof sinks);
     memcpy(slot->base + slot->key->count_offset, &count, sizeof count);
@@ -131,7 +131,7 @@ static void read_sinks(const struct slot *slot)
 
 static struct config_sink *load(const struct key *key, const char *base, size_t *count)
 {
-    struct config_sink *sinks;
+    void *sinks;
     memcpy(&sinks, base + key->offset, sizeof sinks);
     memcpy(count, base + key->count_offset, sizeof *count);
     return sinks;

@@ -24,11 +24,11 @@ const char *describe(const struct node *node, char found[static FOUND_BYTES])
             length--;
     }
     memcpy(found, node->text, length);
-    strcpy(found + length, length < node->length ? "..." : "");
+    (void)strlcpy(found + length, length < node->length ? "..." : "", FOUND_BYTES - length);
     /* A URL may hold a password, and what is told here ends up in logs. */
     char *colon = strchr(found, ':');
     if (colon != NULL && (strchr(node->text, '@') != NULL || strcasestr(node->text, "pass") != NULL))
-        strcpy(colon + 1, "...");
+        (void)strlcpy(colon + 1, "...", FOUND_BYTES - (size_t)(colon + 1 - found));
     return found;
 }
 
@@ -59,7 +59,8 @@ bool slot_is_built_in(const struct slot *slot)
 {
     const char *text = slot_text(slot);
     for (const struct missing_feature *missing = missing_features; text != NULL && missing->key != NULL; missing++) {
-        if (strcmp(missing->key, slot->key->name) == 0 && strncmp(text, missing->prefix, strlen(missing->prefix)) == 0) {
+        if (strcmp(missing->key, slot->key->name) == 0 &&
+            strncmp(text, missing->prefix, strlen(missing->prefix)) == 0) {
             slot_refuse(slot, "another value: %s is not built in yet", missing->name);
             return false;
         }
@@ -69,11 +70,10 @@ bool slot_is_built_in(const struct slot *slot)
 
 void slot_keep_text(const struct slot *slot)
 {
-    char *copy = strdup(slot->node->text);
-    if (copy == NULL)
+    char **place = (char **)(void *)(slot->base + slot->key->offset);
+    *place = strdup(slot->node->text);
+    if (*place == NULL)
         slot_out_of_memory(slot);
-    else
-        memcpy(slot->base + slot->key->offset, &copy, sizeof copy);
 }
 
 const char *list_words(char *list, size_t size, const char *const *words)

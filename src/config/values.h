@@ -16,10 +16,10 @@ extern const struct value_type type_boolean;      /* bool */
 extern const struct value_type type_choice;       /* an enum whose values are numbered like `words` */
 
 /* char *, never NULL once read: texts.c. */
-extern const struct value_type type_word;         /* one of `words` */
-extern const struct value_type type_text;         /* may be "" */
-extern const struct value_type type_file;         /* a path, not "" */
-extern const struct value_type type_header;       /* the name of an HTTP header */
+extern const struct value_type type_word;   /* one of `words` */
+extern const struct value_type type_text;   /* may be "" */
+extern const struct value_type type_file;   /* a path, not "" */
+extern const struct value_type type_header; /* the name of an HTTP header */
 extern const struct value_type type_database_url;
 extern const struct value_type type_web_url;
 
