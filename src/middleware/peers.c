@@ -58,9 +58,9 @@ static void hide_slots(const struct context *context, const struct announce *ann
 static uint32_t wanted(const struct context *context, const struct announce *announce)
 {
     const struct config_tracker *config = &context->config->tracker;
-    if (announce->numwant < 0)
-        return config->default_numwant;
-    return (uint32_t)announce->numwant < config->max_numwant ? (uint32_t)announce->numwant : config->max_numwant;
+    uint32_t want = announce->numwant < 0 ? config->default_numwant : (uint32_t)announce->numwant;
+    uint32_t most = config->max_numwant < announce->peers_max ? config->max_numwant : announce->peers_max;
+    return want < most ? want : most;
 }
 
 static void pick_for(struct context *context, struct announce *announce)

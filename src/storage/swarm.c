@@ -264,6 +264,7 @@ uint32_t swarm_add(struct torrents *torrents, struct torrent *torrent, uint32_t 
         return SLOT_NONE;
     }
     torrent->tombstones++;
+    torrents->totals.tombstones++;
     return slot;
 }
 
@@ -356,9 +357,20 @@ static void leave(struct torrent *torrent, uint32_t slot)
     memset(slot_endpoint4(torrent, slot), 0, ENDPOINT4_BYTES);
 }
 
+static void count_move(struct torrent_totals *totals, const struct torrent *torrent, enum swarm_place from,
+                       enum swarm_place to)
+{
+    uint64_t *counts[] = {&totals->seeders, &totals->leechers, &totals->tombstones};
+    --*counts[from];
+    ++*counts[to];
+    if (from == PLACE_TOMBSTONE && swarm_active(torrent) == 1)
+        totals->swarms++;
+    else if (to == PLACE_TOMBSTONE && swarm_active(torrent) == 0)
+        totals->swarms--;
+}
+
 uint32_t swarm_move(struct torrents *torrents, struct torrent *torrent, uint32_t slot, enum swarm_place place)
 {
-    (void)torrents;
     enum swarm_place now = swarm_place(torrent, slot);
     if (now == place)
         return slot;
@@ -376,6 +388,7 @@ uint32_t swarm_move(struct torrents *torrents, struct torrent *torrent, uint32_t
         slot = step_to_tombstone_from_leecher(torrent, slot);
     if (swarm_session(torrent, slot)->flags & SESSION_HAS6)
         swarm6_move(torrent, slot, place == PLACE_SEEDER);
+    count_move(&torrents->totals, torrent, now, place);
     return slot;
 }
 
@@ -387,6 +400,7 @@ void swarm_remove(struct torrents *torrents, struct torrent *torrent, uint32_t s
     if (torrent->flags & TORRENT_IS_LARGE)
         swarm_index_remove(torrent, last);
     torrent->tombstones--;
+    torrents->totals.tombstones--;
     shrink(torrents, torrent);
 }
 

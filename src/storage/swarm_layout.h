@@ -55,6 +55,7 @@ struct torrents {
     struct memory *memory;
     struct peer_ids *peer_ids;
     struct seed_marks *marks;
+    struct torrent_totals totals;
 };
 
 /* Where a slot's parts are. */

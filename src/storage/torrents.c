@@ -142,6 +142,11 @@ uint32_t torrent_download_percent(const struct torrent *torrent)
     return torrent->extra == NULL ? 100 : torrent->extra->download_percent;
 }
 
+const struct torrent_totals *torrents_totals(const struct torrents *torrents)
+{
+    return &torrents->totals;
+}
+
 struct seed_marks *torrents_seed_marks(struct torrents *torrents)
 {
     return torrents->marks;

@@ -63,6 +63,14 @@ struct torrent {
 /* Times in sessions and torrents count from 2020-01-01, so that they fit 40 and 32 bits. */
 #define TIME_BASE_MS INT64_C(1577836800000)
 
+/* All swarms of the store taken together. */
+struct torrent_totals {
+    uint64_t swarms; /* torrents with somebody in them */
+    uint64_t seeders;
+    uint64_t leechers;
+    uint64_t tombstones;
+};
+
 struct torrents *torrents_new(void);
 void torrents_free(struct torrents *torrents);
 
@@ -84,6 +92,8 @@ uint32_t torrents_count(const struct torrents *torrents);
 
 uint32_t torrent_upload_percent(const struct torrent *torrent);
 uint32_t torrent_download_percent(const struct torrent *torrent);
+
+const struct torrent_totals *torrents_totals(const struct torrents *torrents);
 
 /* The rare part, made where there is none. NULL out of memory. */
 struct torrent_extra *torrent_extra(struct torrent *torrent);

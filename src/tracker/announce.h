@@ -7,6 +7,7 @@
 #define PRIVTRAK_TRACKER_ANNOUNCE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/address.h"
@@ -121,10 +122,17 @@ struct announce {
     bool has_ipv6;
     uint16_t peer4_count;
     uint16_t peer6_count;
-    uint8_t *peers4;         /* peer4_count * 6 bytes; the frontend may write into the ANNOUNCE_HEADROOM bytes before it */
-    uint8_t *peers6;         /* peer6_count * 18 bytes, likewise */
-    struct peer_entry *entries; /* with compact=false instead of peers4/6: peer4_count + peer6_count of them, IPv4 first */
+
+    /* 4. Where the peers are put: the worker's, with room for peers_max of either family. */
+    uint8_t *peers4;            /* peer4_count * 6 bytes; the frontend may write into the ANNOUNCE_HEADROOM bytes before it */
+    uint8_t *peers6;            /* peer6_count * 18 bytes, likewise */
+    struct peer_entry *entries; /* with compact=false instead of both: peer4_count + peer6_count of them, IPv4 first */
+    uint32_t peers_max;
 };
+
+/* Group 1 ends, and group 4 begins, at these. */
+#define ANNOUNCE_FOUND_OFFSET offsetof(struct announce, user)
+#define ANNOUNCE_BUFFERS_OFFSET offsetof(struct announce, peers4)
 
 /* Room before peers4 / peers6 that the frontend may fill with its header. */
 enum { ANNOUNCE_HEADROOM = 32 };

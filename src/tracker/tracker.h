@@ -51,6 +51,13 @@ unsigned tracker_workers(const struct tracker *tracker);
 struct worker *tracker_worker(struct tracker *tracker, unsigned number);
 struct ring *tracker_ring(struct tracker *tracker, unsigned number);
 
+/*
+ * Sets a question that is asked once a batch: where it answers true (the journal is full),
+ * announces are refused before they change anything. Before tracker_start.
+ */
+typedef bool tracker_gate_fn(void *context);
+void tracker_set_gate(struct tracker *tracker, tracker_gate_fn *is_closed, void *context);
+
 /* Starts the threads. Frontends must have been attached to each worker. */
 int tracker_start(struct tracker *tracker, struct error *error);
 

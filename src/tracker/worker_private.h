@@ -1,0 +1,98 @@
+/* worker_private: what a worker is made of, for the files of the tracker room alone. */
+#ifndef PRIVTRAK_TRACKER_WORKER_PRIVATE_H
+#define PRIVTRAK_TRACKER_WORKER_PRIVATE_H
+
+#include <pthread.h>
+
+#include "middleware/departure.h"
+#include "middleware/source_rate.h"
+#include "tracker/census.h"
+#include "tracker/chain.h"
+#include "tracker/mailbox.h"
+#include "tracker/tracker.h"
+
+enum {
+    MAIL_LIMIT = 16384, /* pieces that may wait at a worker before announces are refused */
+    HOOKS_MAX = 4,
+};
+
+/* Announces of one batch with room for their peers. Several, because a reply may already begin the next batch. */
+struct pool {
+    struct pool *next;
+    unsigned count;
+    struct announce *submitted[BATCH_MAX];
+    struct announce announces[BATCH_MAX];
+    uint8_t *buffer4; /* for each announce ANNOUNCE_HEADROOM and max_numwant endpoints */
+    uint8_t *buffer6;
+    struct peer_entry *entries;
+    uint32_t peers_max;
+};
+
+/* An announce on its way to the worker that owns its torrent, and back with the answer. */
+struct announce_mail {
+    struct mail mail; /* first: it is cast from it */
+    unsigned from;
+    struct announce announce;
+    size_t peers_bytes; /* room in `peers` behind the headroom */
+    uint8_t peers[];    /* ANNOUNCE_HEADROOM + peers_bytes */
+};
+
+struct worker {
+    unsigned number;
+    struct tracker *tracker;
+    pthread_t thread;
+    struct event_base *base;
+    struct mailbox mailbox;
+    struct event *mail_event;
+    struct event *flush_event;
+    struct event *tick_event;
+    struct context context;
+    struct counters counters;
+    struct chain *chain;
+    struct pool *pool;        /* the batch that is being filled */
+    struct pool *spare_pools;
+    bool flush_is_due;        /* the flush event is active */
+    struct announce_mail *spare_mail;
+    unsigned spare_mail_count;
+    uint32_t mail_peers_max;
+    struct source_rate *scrape_rate;
+    struct departure_walk departures;
+    struct census census;
+    void *frontends[FRONTEND_COUNT];
+    bool hooks_started[HOOKS_MAX];
+};
+
+struct tracker {
+    const struct config *config;
+    struct tracker_parts parts;
+    unsigned count;
+    struct worker **workers;
+    struct worker_hooks hooks[HOOKS_MAX];
+    unsigned hook_count;
+    bool is_running;
+    bool is_stopping; /* atomic */
+    uint8_t mark;     /* parity of the complete looks at the table of torrents */
+    tracker_gate_fn *gate;
+    void *gate_context;
+};
+
+/* worker.c */
+struct worker *worker_new(struct tracker *tracker, unsigned number, struct error *error);
+void worker_free(struct worker *worker);
+void *worker_main(void *worker);
+
+/* pool.c */
+struct pool *pool_new(uint32_t peers_max);
+void pool_free(struct pool *pool);
+
+/* remote.c: announces that belong to another worker's torrents. */
+void remote_submit(struct worker *worker, struct announce *announce, unsigned owner);
+void remote_free_spares(struct worker *worker);
+
+/* call.c: runs a function on a worker's thread, from a thread that is no worker, and waits for its end. */
+typedef void worker_call_fn(struct worker *worker, void *argument);
+void tracker_call(struct tracker *tracker, unsigned number, worker_call_fn *function, void *argument);
+/* The same on all workers at once; `arguments` has `size` bytes for each. */
+void tracker_call_all(struct tracker *tracker, worker_call_fn *function, void *arguments, size_t size);
+
+#endif
