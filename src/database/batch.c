@@ -228,8 +228,9 @@ static bool merge_account(struct batch *batch, const struct batch_session *entry
         account->first_announce = time;
     if (time > account->last_announce)
         account->last_announce = time;
-    if ((delta->flags & DELTA_SNATCHED) && account->snatched_at == 0)
-        account->snatched_at = delta->time_ms / 1000;
+    int64_t now = delta->time_ms / 1000;
+    if ((delta->flags & DELTA_SNATCHED) && (account->snatched_at == 0 || now < account->snatched_at))
+        account->snatched_at = now;
     if (!*newest || delta > *newest) {
         account->seeding = delta->user_seeding;
         account->active = delta->user_active;

@@ -221,7 +221,7 @@ static void note_look(struct registry *registry, uint64_t request, const struct 
     bool was_up = status->up;
     status->up = error == NULL;
     if (error) {
-        strncpy(status->last_error, error->text, sizeof(status->last_error) - 1);
+        strlcpy(status->last_error, error->text, sizeof(status->last_error));
     } else {
         status->last_error[0] = '\0';
         status->looks++;

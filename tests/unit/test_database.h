@@ -1,0 +1,160 @@
+/*
+ * What the tests of the database room share: a database in a directory of its
+ * own, plain SQL over a second connection (what a site does), and deltas.
+ */
+#ifndef PRIVTRAK_TESTS_TEST_DATABASE_H
+#define PRIVTRAK_TESTS_TEST_DATABASE_H
+
+#include <criterion/criterion.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/hex.h"
+#include "database/database.h"
+
+#define INSTANCE "00112233445566778899aabbccddeeff"
+
+struct place {
+    char directory[64];
+    char path[96];
+    char url[112];
+    sqlite3 *site;
+    struct database *database;
+};
+
+__attribute__((unused)) static struct place place;
+
+__attribute__((unused)) static void place_open(void)
+{
+    snprintf(place.directory, sizeof(place.directory), "/tmp/privtrak-database-XXXXXX");
+    cr_assert(mkdtemp(place.directory));
+    snprintf(place.path, sizeof(place.path), "%s/privtrak.db", place.directory);
+    snprintf(place.url, sizeof(place.url), "sqlite:%s", place.path);
+    struct error error = {{0}};
+    place.database = database_open(place.url, &error);
+    cr_assert(place.database, "%s", error.text);
+    cr_assert_eq(database_connect(place.database, &error), DATABASE_OK, "%s", error.text);
+    cr_assert_eq(sqlite3_open(place.path, &place.site), SQLITE_OK);
+    sqlite3_busy_timeout(place.site, 5000);
+}
+
+__attribute__((unused)) static void place_close(void)
+{
+    database_close(place.database);
+    sqlite3_close(place.site);
+    static const char *const ends[] = {"", "-wal", "-shm"};
+    for (size_t i = 0; i < 3; i++) {
+        char path[128];
+        snprintf(path, sizeof(path), "%s%s", place.path, ends[i]);
+        unlink(path);
+    }
+    rmdir(place.directory);
+}
+
+/* What a site does; returns whether SQLite took it. */
+__attribute__((unused)) static bool site_try(const char *sql)
+{
+    return sqlite3_exec(place.site, sql, NULL, NULL, NULL) == SQLITE_OK;
+}
+
+__attribute__((unused)) static void site(const char *sql)
+{
+    cr_assert(site_try(sql), "%s: %s", sql, sqlite3_errmsg(place.site));
+}
+
+/* The first column of the first row as text in a static buffer; "none" without a row, "null" for NULL. */
+__attribute__((unused)) static const char *site_text(const char *sql)
+{
+    static char text[1024];
+    sqlite3_stmt *statement;
+    cr_assert_eq(sqlite3_prepare_v2(place.site, sql, -1, &statement, NULL), SQLITE_OK, "%s: %s", sql,
+                 sqlite3_errmsg(place.site));
+    int code = sqlite3_step(statement);
+    const char *value = code == SQLITE_ROW ? (const char *)sqlite3_column_text(statement, 0) : "none";
+    snprintf(text, sizeof(text), "%s", value ? value : "null");
+    sqlite3_finalize(statement);
+    return text;
+}
+
+__attribute__((unused)) static long long site_number(const char *sql)
+{
+    return strtoll(site_text(sql), NULL, 10);
+}
+
+/* Users and torrents of one digit: passkey 777…, info hash 0x07 07 …; ids as given. */
+__attribute__((unused)) static void add_user(int id)
+{
+    char sql[256];
+    snprintf(sql, sizeof(sql), "INSERT INTO users (id, name, passkey) VALUES (%d, 'user %d', '%032d')", id, id, id);
+    site(sql);
+}
+
+__attribute__((unused)) static void add_torrent(int id)
+{
+    char sql[256];
+    uint8_t info_hash[INFO_HASH_BYTES];
+    char digits[2 * INFO_HASH_BYTES + 1];
+    memset(info_hash, id, sizeof(info_hash));
+    hex_encode(digits, info_hash, sizeof(info_hash));
+    snprintf(sql, sizeof(sql), "INSERT INTO torrents (id, info_hash, name) VALUES (%d, '%s', 'torrent %d')", id,
+             digits, id);
+    site(sql);
+}
+
+/* An announce of that user on that torrent, a seeding session that moved 100 and 10 bytes. */
+__attribute__((unused)) static struct delta delta_of(uint64_t seq, int user, int torrent)
+{
+    struct delta delta = {.seq = seq,
+                          .time_ms = 1700000000000 + (int64_t)seq * 1000,
+                          .user_id = user,
+                          .torrent_id = torrent,
+                          .event = EVENT_NONE,
+                          .uploaded = 200,
+                          .downloaded = 20,
+                          .credited_uploaded = 100,
+                          .credited_downloaded = 10,
+                          .quarantined = 1,
+                          .left = 0,
+                          .seed_time_s = 5,
+                          .leech_time_s = 3,
+                          .active = true,
+                          .user_seeding = 1,
+                          .user_active = 1,
+                          .seeders = 4,
+                          .leechers = 2};
+    memset(delta.info_hash, torrent, INFO_HASH_BYTES);
+    memcpy(delta.peer_id, "-qB4630-abcdefghijkl", PEER_ID_BYTES);
+    delta.session.uploaded = 1000 + seq;
+    delta.session.downloaded = 500;
+    delta.session.last_announce_ms = delta.time_ms;
+    address_parse(&delta.session.address4, "192.0.2.7:51413", 15);
+    delta.source = delta.session.address4;
+    delta.passkey_length = (uint8_t)snprintf(delta.passkey, sizeof(delta.passkey), "%032d", user);
+    return delta;
+}
+
+__attribute__((unused)) static enum database_result apply_many(const struct delta *deltas, size_t count)
+{
+    struct database_batch batch = {
+        .instance = INSTANCE, .deltas = deltas, .count = count, .include_address = true};
+    struct error error = {{0}};
+    return database_apply(place.database, &batch, &error);
+}
+
+__attribute__((unused)) static void apply_one(struct delta delta)
+{
+    cr_assert_eq(apply_many(&delta, 1), DATABASE_OK);
+}
+
+__attribute__((unused)) static uint64_t applied(void)
+{
+    uint64_t seq = 12345;
+    struct error error;
+    cr_assert_eq(database_applied(place.database, INSTANCE, &seq, &error), DATABASE_OK, "%s", error.text);
+    return seq;
+}
+
+#endif
