@@ -5,7 +5,7 @@
 #include <string.h>
 
 static const struct command *const commands[] = {
-    &command_floor,
+    &command_udp, &command_http, &command_floor,
 };
 enum { COMMAND_COUNT = sizeof commands / sizeof commands[0] };
 
