@@ -173,7 +173,8 @@ install: all ## install under DESTDIR and PREFIX (default /usr/local)
 	install -m 755 $(BUILD)/privtrakd '$(DESTDIR)$(SBINDIR)/privtrakd'
 	install -m 755 $(BUILD)/privtrakctl $(BUILD)/privtrak-bench '$(DESTDIR)$(BINDIR)/'
 	install -m 644 docs/man/*.1 '$(DESTDIR)$(MANDIR)/man1/'
-	install -m 644 docs/man/*.5 '$(DESTDIR)$(MANDIR)/man5/'
+	sed -e '/@TRACKER_YAML@/{r tracker.yaml' -e 'd}' docs/man/tracker.yaml.5.in > '$(DESTDIR)$(MANDIR)/man5/tracker.yaml.5'
+	chmod 644 '$(DESTDIR)$(MANDIR)/man5/tracker.yaml.5'
 	install -m 644 docs/man/*.8 '$(DESTDIR)$(MANDIR)/man8/'
 	install -m 644 README.md CHANGELOG.md LICENSE '$(DESTDIR)$(DOCDIR)/'
 	sed 's|^\( *state_dir:\) var\b|\1 $(STATEDIR)|' tracker.yaml > '$(DESTDIR)$(DOCDIR)/examples/tracker.yaml'
@@ -183,7 +184,7 @@ install: all ## install under DESTDIR and PREFIX (default /usr/local)
 uninstall: ## remove what install put there; configuration and state stay
 	rm -f '$(DESTDIR)$(SBINDIR)/privtrakd' '$(DESTDIR)$(BINDIR)/privtrakctl' '$(DESTDIR)$(BINDIR)/privtrak-bench' \
 	    '$(DESTDIR)$(UNITDIR)/privtrak.service' '$(DESTDIR)$(USERDIR)/privtrak.conf'
-	rm -f $(foreach page,$(notdir $(wildcard docs/man/*.[158])),'$(DESTDIR)$(MANDIR)/man$(subst .,,$(suffix $(page)))/$(page)')
+	rm -f $(foreach page,privtrak-bench.1 tracker.yaml.5 privtrakd.8 privtrakctl.8,'$(DESTDIR)$(MANDIR)/man$(subst .,,$(suffix $(page)))/$(page)')
 	rm -rf '$(DESTDIR)$(DOCDIR)'
 
 .PHONY: clean
