@@ -125,13 +125,34 @@ static bool folder_of(char folder[static PATH_MAX], const char *path)
     return true;
 }
 
+/*
+ * Before the first start there is no state_dir, and so no way through
+ * "state_dir/..": writes what that will be into `folder`, and else leaves it.
+ */
+static void see_through_state_dir(const struct config *config, char folder[static PATH_MAX])
+{
+    const char *state_dir = config->tracker.state_dir;
+    size_t length = strlen(state_dir);
+    char parent[PATH_MAX];
+    char whole[PATH_MAX];
+    if (strncmp(folder, state_dir, length) != 0 || strncmp(folder + length, "/..", 3) != 0 ||
+        access(state_dir, F_OK) == 0 || !folder_of(parent, state_dir))
+        return;
+    const char *rest = folder + length + 3;
+    if ((rest[0] == '\0' || rest[0] == '/') && snprintf(whole, PATH_MAX, "%s%s", parent, rest) < PATH_MAX)
+        memcpy(folder, whole, strlen(whole) + 1);
+}
+
 /* Is there a folder in which `file` can be made? */
 static void check_folder(struct inspection *inspection, const struct named_file *file, const char *what)
 {
     char folder[PATH_MAX];
     char cause[CAUSE_BYTES];
     struct stat status;
-    if (!folder_of(folder, file->path))
+    bool fits = folder_of(folder, file->path);
+    if (fits)
+        see_through_state_dir(inspection->config, folder);
+    if (!fits)
         refuse(inspection, file, "a shorter path");
     else if (stat(folder, &status) != 0)
         refuse(inspection, file, "%s in a folder that is there (%s: %s)", what, folder, strerror(errno));

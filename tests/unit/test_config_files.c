@@ -1,0 +1,254 @@
+/* Tests of what is looked at outside the configuration: files, folders, certificates, the user. */
+#include "config_text.h"
+
+#include <fcntl.h>
+#include <ftw.h>
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+#include <openssl/x509.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { NOBODY = 65534 };
+
+static char folder[64]; /* of the test in hand; t.yaml stands in it */
+
+static void make_folder(void)
+{
+    strcpy(folder, "/tmp/privtrak-files-XXXXXX");
+    cr_assert_not_null(mkdtemp(folder));
+    cr_assert_eq(chdir(folder), 0);
+}
+
+static int remove_one(const char *path, const struct stat *status, int type, struct FTW *at)
+{
+    (void)status;
+    (void)type;
+    (void)at;
+    return remove(path);
+}
+
+static void remove_folder(void)
+{
+    cr_expect_eq(seteuid(getuid()), 0);
+    (void)nftw(folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+}
+
+TestSuite(config_files, .init = make_folder, .fini = remove_folder);
+
+static void check_text(const char *text, struct told *told)
+{
+    char file[100];
+    (void)snprintf(file, sizeof file, "%s/t.yaml", folder);
+    struct config *config = parse_as(file, text, told);
+    cr_assert_not_null(config, "%s", told->lines[0]);
+    cr_expect_eq(config_check_files(config, tell, told), told->count);
+    config_free(config);
+}
+
+static void expect_good(const char *text)
+{
+    struct told told;
+    check_text(text, &told);
+    cr_expect_eq(told.count, 0, "%s", told.lines[0]);
+}
+
+/* Exactly one fault, of that line and key, with those words in it. */
+static void expect_bad(const char *text, const char *where, const char *words)
+{
+    struct told told;
+    char start[200];
+    check_text(text, &told);
+    cr_assert_eq(told.count, 1, "%s: %zu faults, the first: %s", text, told.count, told.lines[0]);
+    (void)snprintf(start, sizeof start, "%s/t.yaml:%s: found ", folder, where);
+    cr_expect_eq(strncmp(told.lines[0], start, strlen(start)), 0, "%s", told.lines[0]);
+    cr_expect_not_null(strstr(told.lines[0], ", allowed "), "%s", told.lines[0]);
+    cr_expect_not_null(strstr(told.lines[0], words), "%s", told.lines[0]);
+}
+
+static void write_file(const char *name, const char *text)
+{
+    FILE *file = fopen(name, "we");
+    cr_assert_not_null(file);
+    cr_assert_geq(fputs(text, file), 0);
+    cr_assert_eq(fclose(file), 0);
+}
+
+Test(config_files, defaults_are_good_in_a_folder_that_can_be_written)
+{
+    expect_good("");
+    cr_expect_eq(access("var", F_OK), -1, "checking makes nothing");
+    cr_assert_eq(mkdir("var", 0700), 0);
+    expect_good("");
+}
+
+Test(config_files, state_dir_is_a_directory_or_can_be_made)
+{
+    expect_bad("\ntracker:\n  state_dir: a/b\n", "3: tracker.state_dir", "/a: No such file or directory");
+    write_file("file", "");
+    expect_bad("tracker: {state_dir: file}", "1: tracker.state_dir", "allowed a directory");
+    expect_bad("tracker: {state_dir: file/var}", "1: tracker.state_dir", "Not a directory");
+}
+
+Test(config_files, a_key_that_is_not_written_is_told_at_its_section_or_the_first_line)
+{
+    write_file("var", "");
+    expect_bad("", "1: tracker.state_dir", "allowed a directory");
+    expect_bad("\n\ntracker: {workers: 1}\n", "3: tracker.state_dir", "allowed a directory");
+}
+
+Test(config_files, state_dir_that_cannot_be_written_is_told)
+{
+    cr_assert_eq(mkdir("var", 0500), 0);
+    if (geteuid() == 0) {
+        cr_assert_eq(chmod(folder, 0755), 0);
+        cr_assert_eq(chown("var", NOBODY, NOBODY), 0);
+        cr_assert_eq(seteuid(NOBODY), 0);
+    }
+    expect_bad("", "1: tracker.state_dir", "can be written (Permission denied)");
+    cr_assert_eq(chmod("var", 0700), 0);
+    expect_good("");
+}
+
+Test(config_files, state_dir_must_be_for_the_user_that_is_changed_to)
+{
+    if (geteuid() != 0)
+        cr_skip_test("only root changes to another user");
+    cr_assert_eq(mkdir("var", 0700), 0);
+    expect_bad("privileges: {user: nobody}", "1: tracker.state_dir", "user nobody has no right to write there");
+    cr_assert_eq(chown("var", NOBODY, NOBODY), 0);
+    expect_good("privileges: {user: nobody}");
+    cr_assert_eq(chown("var", 0, 0), 0);
+    cr_assert_eq(chmod("var", 0707), 0);
+    expect_good("privileges: {user: nobody}");
+}
+
+Test(config_files, the_user_must_be_known)
+{
+    expect_bad("privileges:\n  user: no-such-user-here\n", "2: privileges.user", "a user that this machine knows");
+    expect_good("privileges: {user: root}");
+}
+
+Test(config_files, database_file_has_its_folder_and_can_be_written)
+{
+    expect_bad("database: {url: 'sqlite:sub/p.db'}", "1: database.url", "/var/sub: No such file or directory");
+    cr_assert_eq(mkdir("var", 0700), 0);
+    expect_bad("database: {url: 'sqlite:..'}", "1: database.url", "this is a directory");
+    cr_assert_eq(mkdir("var/sub", 0700), 0);
+    expect_good("database: {url: 'sqlite:sub/p.db'}");
+    expect_good("database: {url: 'sqlite:../p.db'}");
+}
+
+Test(config_files, postgresql_urls_are_read_by_libpq_without_telling_the_password)
+{
+    expect_good("database: {url: 'postgresql://u:p@h:5432/d?sslmode=require&connect_timeout=3'}");
+    static const char *const bad[] = {"postgresql://u:secret@h/d?nonsense=1", "postgresql://u:secret@[::1/d",
+                                      "postgresql://u:secret@h/d?sslmode", "postgresql://u:sec%zzret@h/d"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        struct told told;
+        char text[200];
+        (void)snprintf(text, sizeof text, "database:\n  url: '%s'\n", bad[i]);
+        expect_bad(text, "2: database.url", "libpq does not understand");
+        check_text(text, &told);
+        cr_expect_null(strstr(told.lines[0], "sec"), "%s", told.lines[0]);
+    }
+}
+
+Test(config_files, sink_and_log_files_have_their_folders)
+{
+    expect_bad("deltas:\n  sinks:\n    - {type: database}\n    - {type: ndjson, path: x/d}\n",
+               "4: deltas.sinks[1].path", "/var/x: No such file or directory");
+    expect_bad("log: {file: /nowhere/log}", "1: log.file", "/nowhere: No such file or directory");
+    expect_good("log: {file: log}\ndeltas: {sinks: [{type: ndjson, path: d}]}");
+    cr_assert_eq(mkdir("logs", 0700), 0);
+    expect_good("log: {file: ../logs/log}\ndeltas: {sinks: [{type: ndjson, path: ../d}]}");
+    cr_assert_eq(mkdir("log", 0700), 0);
+    cr_assert_eq(mkdir("var", 0700), 0);
+    expect_bad("log: {file: ../log}", "1: log.file", "this is a directory");
+}
+
+Test(config_files, admin_files_have_their_folders_and_the_socket_fits)
+{
+    expect_bad("admin: {token_file: /nowhere/token}", "1: admin.token_file", "/nowhere");
+    expect_bad("admin: {socket: /nowhere/sock}", "1: admin.socket", "/nowhere");
+    cr_assert_eq(mkdir("var", 0700), 0);
+    write_file("plain", "");
+    expect_bad("admin: {socket: ../plain}", "1: admin.socket", "a path that no other file has");
+    char text[200];
+    char name[120];
+    memset(name, 's', sizeof name);
+    name[108 - strlen(folder) - strlen("/var/")] = '\0'; /* 108 bytes with its folder: one too many */
+    (void)snprintf(text, sizeof text, "admin: {socket: %s}", name);
+    expect_bad(text, "1: admin.socket", "at most 107 bytes");
+    name[107 - strlen(folder) - strlen("/var/")] = '\0';
+    (void)snprintf(text, sizeof text, "admin: {socket: %s}", name);
+    expect_good(text);
+}
+
+static EVP_PKEY *make_certificate(const char *certificate_name, const char *key_name)
+{
+    EVP_PKEY *key = EVP_EC_gen("P-256");
+    X509 *certificate = X509_new();
+    cr_assert(key != NULL && certificate != NULL);
+    (void)ASN1_INTEGER_set(X509_get_serialNumber(certificate), 1);
+    (void)X509_gmtime_adj(X509_getm_notBefore(certificate), 0);
+    (void)X509_gmtime_adj(X509_getm_notAfter(certificate), 3600);
+    (void)X509_set_pubkey(certificate, key);
+    cr_assert_gt(X509_sign(certificate, key, EVP_sha256()), 0);
+    FILE *file = fopen(certificate_name, "we");
+    cr_assert(file != NULL && PEM_write_X509(file, certificate) == 1 && fclose(file) == 0);
+    file = fopen(key_name, "we");
+    cr_assert(file != NULL && PEM_write_PrivateKey(file, key, NULL, NULL, 0, NULL, NULL) == 1 && fclose(file) == 0);
+    X509_free(certificate);
+    return key;
+}
+
+static void write_encrypted(EVP_PKEY *key, const char *name)
+{
+    static unsigned char passphrase[] = "passphrase";
+    FILE *file = fopen(name, "we");
+    cr_assert(file != NULL);
+    cr_assert_eq(PEM_write_PrivateKey(file, key, EVP_aes_128_cbc(), passphrase, sizeof passphrase - 1, NULL, NULL), 1);
+    cr_assert_eq(fclose(file), 0);
+}
+
+static const char *tls_text(const char *certificate, const char *key)
+{
+    static char text[300];
+    (void)snprintf(text, sizeof text, "http:\n  tls:\n    listen: ['127.0.0.1:0']\n    certificate: %s\n    key: %s\n",
+                   certificate, key);
+    return text;
+}
+
+Test(config_files, certificate_and_key_load_and_belong_together)
+{
+    cr_assert_eq(mkdir("var", 0700), 0);
+    cr_assert_eq(chdir("var"), 0);
+    EVP_PKEY *key = make_certificate("a.pem", "a.key");
+    EVP_PKEY_free(make_certificate("b.pem", "b.key"));
+    write_encrypted(key, "encrypted.key");
+    EVP_PKEY_free(key);
+    write_file("text", "this is no PEM\n");
+    expect_good(tls_text("a.pem", "a.key"));
+    expect_bad(tls_text("a.pem", "b.key"), "5: http.tls.key", "that of http.tls.certificate (key values mismatch)");
+    expect_bad(tls_text("none.pem", "a.key"), "4: http.tls.certificate", "No such file or directory");
+    expect_bad(tls_text("a.pem", "none.key"), "5: http.tls.key", "No such file or directory");
+    expect_bad(tls_text("text", "a.key"), "4: http.tls.certificate", "a chain of certificates in PEM");
+    expect_bad(tls_text("a.pem", "text"), "5: http.tls.key", "a private key in PEM");
+    expect_bad(tls_text("a.pem", "encrypted.key"), "5: http.tls.key", "without a passphrase");
+    expect_bad(tls_text("/", "a.key"), "4: http.tls.certificate", "a chain of certificates in PEM");
+}
+
+Test(config_files, all_faults_are_told_in_the_order_of_the_file)
+{
+    struct told told;
+    check_text("log: {file: /nowhere/log}\nadmin: {token_file: /nowhere/t}\ntracker: {state_dir: a/b}\n"
+               "privileges: {user: no-such-user-here}\n",
+               &told);
+    static const char *const keys[] = {
+        ":1: log.file: ", ":2: admin.token_file: ", ":3: tracker.state_dir: ", ":4: privileges.user: "};
+    cr_assert_eq(told.count, 4);
+    for (size_t i = 0; i < 4; i++)
+        cr_expect_not_null(strstr(told.lines[i], keys[i]), "%s", told.lines[i]);
+}
