@@ -200,7 +200,7 @@ static bool take_argument(struct call *call, const char *segment, size_t length)
     return true;
 }
 
-static bool pattern_matches(struct call *call, const char *pattern)
+bool call_path_matches(struct call *call, const char *pattern)
 {
     const char *path = call->path;
     for (;;) {
@@ -228,7 +228,7 @@ static const struct admin_route *find_route(struct call *call)
         for (const struct admin_route *route = admin_routes[i]; route->pattern != NULL; route++) {
             if ((route->flags & ROUTE_LOCAL) != 0 && !call->is_local)
                 continue;
-            if (!pattern_matches(call, route->pattern))
+            if (!call_path_matches(call, route->pattern))
                 continue;
             if (route->method == call->method)
                 return route;
@@ -320,6 +320,8 @@ size_t route_own_statuses(const struct admin_route *route, int statuses[static R
     size_t count = 0;
     if ((route->flags & (ROUTE_OPEN | ROUTE_LOCAL)) == 0)
         statuses[count++] = 401;
+    if ((route->flags & ROUTE_LOCAL) != 0)
+        statuses[count++] = 404;
     if ((route->flags & (ROUTE_BODY | ROUTE_MAYBE_BODY)) != 0) {
         statuses[count++] = 400;
         statuses[count++] = 413;

@@ -82,6 +82,9 @@ extern const struct admin_route *const admin_routes[];
 void call_run(struct call *call);
 void call_clear(struct call *call);
 
+/* Whether the call's path is of that pattern; then what stands for its {…} is in the call's argument. */
+bool call_path_matches(struct call *call, const char *pattern);
+
 /* The statuses that call_run itself may answer for the route, ended by 0. */
 size_t route_own_statuses(const struct admin_route *route, int statuses[static ROUTE_STATUSES_MAX]);
 
