@@ -31,9 +31,9 @@ COMPILE    = $(CC) $(PREPROCESS) $(C_FLAGS) $(if $(strip $(LTO)),-flto=auto)
 LINK       = $(CC) -pthread $(if $(strip $(LTO)),-flto=auto $(OPTIMISE)) $(SANITISE) $(LDFLAGS)
 LIBRARIES  = $(PACKAGE_LIBS) -lm $(LDLIBS)
 
-LIB_SOURCES   := $(sort $(wildcard $(addprefix src/,$(addsuffix /*.c,base config tracker http udp middleware storage deltas deltas/sinks database admin))))
 CTL_SOURCES   := $(sort $(wildcard src/ctl/*.c))
 BENCH_SOURCES := $(sort $(wildcard src/bench/*.c))
+LIB_SOURCES   := $(filter-out $(CTL_SOURCES) $(BENCH_SOURCES),$(sort $(wildcard src/*/*.c src/*/*/*.c)))
 UNIT_SOURCES  := $(sort $(wildcard tests/unit/test_*.c))
 E2E_SOURCES   := $(sort $(wildcard tests/e2e/e2e_*.c))
 HARNESS_SOURCES := $(sort $(wildcard tests/e2e/harness/*.c))
@@ -62,11 +62,16 @@ $(BUILD)/obj/%.o: %.c $(BUILD)/flags
 
 $(BUILD)/libprivtrak.a: $(LIB_OBJECTS)
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$(AR) qcs $@ $^
+
+# What privtrakctl and privtrak-bench are made of, but for their main.c: for their unit tests.
+$(BUILD)/libtools.a: $(call objects,$(filter-out %/main.c,$(CTL_SOURCES) $(BENCH_SOURCES)))
+	@rm -f $@
+	$(AR) qcs $@ $^
 
 $(BUILD)/libharness.a: $(call objects,$(HARNESS_SOURCES))
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$(AR) qcs $@ $^
 
 $(BUILD)/privtrakd: $(BUILD)/obj/src/main.o $(BUILD)/libprivtrak.a
 $(BUILD)/privtrakctl: $(call objects,$(CTL_SOURCES)) $(BUILD)/libprivtrak.a
@@ -75,7 +80,7 @@ $(PROGRAMS):
 	$(LINK) -o $@ $^ $(LIBRARIES)
 
 # One program a file of tests/unit; the daemon's tests likewise, with the harness.
-$(UNIT_TESTS): $(BUILD)/tests/%: $(BUILD)/obj/tests/unit/%.o $(BUILD)/libprivtrak.a
+$(UNIT_TESTS): $(BUILD)/tests/%: $(BUILD)/obj/tests/unit/%.o $(BUILD)/libtools.a $(BUILD)/libprivtrak.a
 	@mkdir -p $(@D)
 	$(LINK) -o $@ $^ $(LIBRARIES) -lcriterion
 
