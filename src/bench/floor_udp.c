@@ -24,6 +24,7 @@ struct batch {
     uint8_t requests[BATCH][REQUEST_BYTES];
     uint8_t replies[BATCH][1472];
     uint8_t connects[BATCH][CONNECT_BYTES];
+    size_t reply_bytes[ENDPOINTS_MAX]; /* by socket: a whole number of endpoints of its family */
 };
 
 int floor_udp_open(struct floor_thread *thread, struct error *error)
@@ -64,7 +65,7 @@ static void fill_reply(uint8_t *reply, size_t bytes)
     memset(reply + 20, 0x7f, bytes - 20);
 }
 
-static struct batch *batch_new(size_t reply_bytes)
+static struct batch *batch_new(const struct floor_settings *settings)
 {
     struct batch *batch = calloc(1, sizeof *batch);
     if (batch == NULL)
@@ -74,15 +75,19 @@ static struct batch *batch_new(size_t reply_bytes)
         batch->in[i].msg_hdr = (struct msghdr){
             .msg_iov = &batch->in_data[i], .msg_iovlen = 1, .msg_name = &batch->addresses[i]};
         batch->out[i].msg_hdr = (struct msghdr){.msg_iov = &batch->out_data[i], .msg_iovlen = 1};
-        fill_reply(batch->replies[i], reply_bytes);
+        fill_reply(batch->replies[i], settings->reply_bytes);
         memset(batch->connects[i], 0x5a, CONNECT_BYTES);
         write_u32(batch->connects[i], ACTION_CONNECT);
+    }
+    for (size_t i = 0; i < settings->listen.count; i++) {
+        size_t each = settings->listen.items[i].address.ss_family == AF_INET6 ? 18 : 6;
+        batch->reply_bytes[i] = 20 + (settings->reply_bytes - 20) / each * each;
     }
     return batch;
 }
 
-/* Prepares the answer to request `from` as the batch's number `to`. Returns false where it deserves none. */
-static bool answer(struct floor_thread *thread, struct batch *batch, size_t from, size_t to)
+/* Prepares the answer to request `from`, of `bytes` to an announce, as the batch's number `to`. Returns false where it deserves none. */
+static bool answer(struct floor_thread *thread, struct batch *batch, size_t bytes, size_t from, size_t to)
 {
     const uint8_t *request = batch->requests[from];
     size_t length = batch->in[from].msg_len;
@@ -90,7 +95,6 @@ static bool answer(struct floor_thread *thread, struct batch *batch, size_t from
         return false;
     uint32_t action = read_u32(request + 8);
     uint8_t *reply = batch->replies[to];
-    size_t bytes = thread->settings->reply_bytes;
     if (action == ACTION_CONNECT) {
         reply = batch->connects[to];
         bytes = CONNECT_BYTES;
@@ -112,14 +116,15 @@ static bool answer(struct floor_thread *thread, struct batch *batch, size_t from
 }
 
 /* One batch from one socket. Returns how many datagrams came. */
-static int serve_once(struct floor_thread *thread, struct batch *batch, int fd)
+static int serve_once(struct floor_thread *thread, struct batch *batch, size_t socket)
 {
+    int fd = thread->sockets[socket];
     for (size_t i = 0; i < BATCH; i++)
         batch->in[i].msg_hdr.msg_namelen = sizeof batch->addresses[i];
     int received = recvmmsg(fd, batch->in, BATCH, MSG_DONTWAIT, NULL);
     unsigned count = 0;
     for (int i = 0; i < received; i++)
-        count += answer(thread, batch, (size_t)i, count);
+        count += answer(thread, batch, batch->reply_bytes[socket], (size_t)i, count);
     for (unsigned sent = 0; sent < count;) {
         int code = sendmmsg(fd, batch->out + sent, count - sent, 0);
         /* What the kernel does not take is lost, as datagrams are: the one at the front is passed over. */
@@ -131,7 +136,7 @@ static int serve_once(struct floor_thread *thread, struct batch *batch, int fd)
 void floor_udp_serve(struct floor_thread *thread)
 {
     struct pollfd polls[ENDPOINTS_MAX];
-    struct batch *batch = batch_new(thread->settings->reply_bytes);
+    struct batch *batch = batch_new(thread->settings);
     if (batch == NULL) {
         error_set(&thread->error, "out of memory");
         return;
@@ -142,7 +147,7 @@ void floor_udp_serve(struct floor_thread *thread)
         /* Under load a socket has a next batch already, and no poll is needed between two. */
         int received = 0;
         for (size_t i = 0; i < thread->socket_count; i++) {
-            int count = serve_once(thread, batch, thread->sockets[i]);
+            int count = serve_once(thread, batch, i);
             received += count > 0 ? count : 0;
         }
         if (received == 0)

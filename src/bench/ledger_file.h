@@ -35,6 +35,12 @@ int ledger_row_parse(struct ledger_row *row, const char *line);
  */
 int ledger_file_read(const char *name, struct ledger_row **rows, size_t *count, struct error *error);
 
+/*
+ * Adds the sorted rows of another ledger, of other sessions at the same tracker: a row that both have
+ * becomes one, with the sums. Returns 0 or -ENOMEM (then nothing has changed).
+ */
+int ledger_add(struct ledger_row **rows, size_t *count, const struct ledger_row *more, size_t more_count);
+
 /* The order in which they are sorted; for bsearch. */
 int ledger_row_compare(const void *a, const void *b);
 

@@ -10,7 +10,7 @@ struct given {
     struct load load;
     struct endpoint target;
     struct endpoint target6;
-    uint64_t users, torrents;
+    uint64_t users, torrents, peer_seed;
     const char *write_passkeys;
     int families; /* -1: as the targets say */
     bool allow_remote;
@@ -22,6 +22,7 @@ static void set_defaults(struct given *given, int protocol)
         .users = 1000,
         .torrents = 10000,
         .families = -1,
+        .peer_seed = UINT64_MAX,
         .load.settings = {
             .protocol = protocol,
             .world = {.seed = 1, .peers = 20000, .seeders = 75},
@@ -69,6 +70,7 @@ static int check(struct given *given, struct error *error)
     struct load_settings *settings = &given->load.settings;
     settings->world.users = (uint32_t)given->users;
     settings->world.torrents = (uint32_t)given->torrents;
+    settings->world.peer_seed = given->peer_seed == UINT64_MAX ? settings->world.seed : given->peer_seed;
     if (check_targets(given, error) < 0)
         return -1;
     if (settings->duration_ns == 0 && settings->requests == 0)
@@ -148,6 +150,8 @@ static int run_load(struct given *given, const char *usage, int argc, char **arg
         {"threads", OPTION_NUMBER, &settings->thread_count, 1, 256, NULL, "N", "threads (1)"},
         {"cpu", OPTION_CPUS, &settings->cpus, 0, 0, NULL, "LIST", "CPUs to pin the threads to, in turn"},
         {"seed", OPTION_NUMBER, &settings->world.seed, 0, INT64_MAX, NULL, "N", "all chance follows from it (1)"},
+        {"peer-seed", OPTION_NUMBER, &given->peer_seed, 0, INT64_MAX, NULL, "N",
+         "another seed for the clients alone, for a second run with the same users and torrents"},
         {"pid", OPTION_NUMBER, &settings->pid, 1, INT32_MAX, NULL, "PID", "tell that process's CPU time a reply, too"},
         {"ledger", OPTION_TEXT, &settings->ledger, 0, 0, NULL, "FILE", "write what should have been credited, as CSV"},
         {"json", OPTION_TEXT, &settings->json, 0, 0, NULL, "FILE", "write the result there as JSON"},

@@ -174,6 +174,14 @@ static int read_endpoints(const char *text, struct endpoint_list *list)
     return 0;
 }
 
+static int read_texts(const char *text, struct text_list *list)
+{
+    if (*text == '\0' || list->count == TEXTS_MAX)
+        return -1;
+    list->items[list->count++] = text;
+    return 0;
+}
+
 static int read_value(const struct option_entry *entry, const char *text)
 {
     switch (entry->kind) {
@@ -191,6 +199,8 @@ static int read_value(const struct option_entry *entry, const char *text)
     case OPTION_TEXT:
         *(const char **)entry->value = text;
         return *text == '\0' ? -1 : 0;
+    case OPTION_TEXTS:
+        return read_texts(text, entry->value);
     case OPTION_CHOICE:
         return option_read_choice(text, entry->choices, entry->value);
     case OPTION_ENDPOINT:
@@ -225,6 +235,7 @@ static int refuse_value(const struct option_entry *entry, const char *text, stru
         return error_set(error, "--%s: found %s, allowed a list of CPUs such as 0,2-3", entry->name, text);
     case OPTION_FLAG:
     case OPTION_TEXT:
+    case OPTION_TEXTS:
         break;
     }
     return error_set(error, "--%s: found '%s', allowed a text that is not empty", entry->name, text);

@@ -12,7 +12,7 @@
 
 #include "base/error.h"
 
-enum { ENDPOINTS_MAX = 16, CPUS_MAX = 256, OPTIONS_MAX = 48 };
+enum { ENDPOINTS_MAX = 16, CPUS_MAX = 256, TEXTS_MAX = 16, OPTIONS_MAX = 48 };
 
 /* An address to listen at or to send to. */
 struct endpoint {
@@ -30,6 +30,11 @@ struct cpu_list {
     size_t count; /* 0: no pinning */
 };
 
+struct text_list {
+    const char *items[TEXTS_MAX];
+    size_t count;
+};
+
 enum option_kind {
     OPTION_FLAG,      /* bool */
     OPTION_NUMBER,    /* uint64_t, between low and high */
@@ -37,6 +42,7 @@ enum option_kind {
     OPTION_PERCENT,   /* double, 0 to 100 */
     OPTION_DURATION,  /* int64_t, nanoseconds: 200ms, 10s, 2m, 1h */
     OPTION_TEXT,      /* const char *, not empty */
+    OPTION_TEXTS,     /* struct text_list: may be repeated */
     OPTION_CHOICE,    /* int, the place in `choices` ("a|b|c") */
     OPTION_ENDPOINT,  /* struct endpoint: HOST:PORT, [IPV6]:PORT */
     OPTION_ENDPOINTS, /* struct endpoint_list: may be repeated */

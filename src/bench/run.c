@@ -92,7 +92,7 @@ static int make_thread(struct load *load, size_t index, struct error *error)
     uint64_t peers = load->settings.world.peers;
     uint64_t first = peers * index / threads;
     *thread = (struct load_thread){.load = load, .index = index};
-    random_init(&thread->random, load->settings.world.seed ^ random_mix(index + 1));
+    random_init(&thread->random, load->settings.world.peer_seed ^ random_mix(index + 1));
     thread->budget = UINT64_MAX;
     if (load->settings.requests > 0)
         thread->budget = load->settings.requests * (index + 1) / threads - load->settings.requests * index / threads;

@@ -15,7 +15,8 @@ enum { SALT_USER = 1, SALT_TORRENT, SALT_SIZE, SALT_PEER, SALT_KEY, SALT_PORT };
 
 static uint64_t derive(const struct world *world, uint64_t salt, uint64_t number)
 {
-    return random_mix(random_mix(world->settings.seed * 8 + salt) ^ number);
+    uint64_t seed = salt >= SALT_PEER ? world->settings.peer_seed : world->settings.seed;
+    return random_mix(random_mix(seed * 8 + salt) ^ number);
 }
 
 static int add_passkey(struct world *world, size_t *room, const char *line, size_t length)

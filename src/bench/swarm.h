@@ -24,6 +24,7 @@ struct passkey {
 
 struct world_settings {
     uint64_t seed;
+    uint64_t peer_seed; /* which clients they are: two runs at once may have users and torrents in common */
     uint32_t users;
     uint32_t torrents;
     uint64_t peers;      /* of all threads */
