@@ -279,13 +279,14 @@ const char *log_safe(char *buffer, size_t size, const void *bytes, size_t length
     static const char digits[] = "0123456789abcdef";
     const unsigned char *from = bytes;
     size_t used = 0;
+    size_t cut = 0; /* the last place behind which "..." still fits */
     for (size_t i = 0; i < length; i++) {
         bool plain = from[i] > ' ' && from[i] < 0x7f && from[i] != '"' && from[i] != '\\';
-        size_t needed = plain ? 1 : 4;
-        size_t reserved = i + 1 < length ? 4 : 1; /* "..." and NUL, or NUL */
-        if (used + needed + reserved > size) {
-            memcpy(buffer + used, "...", 3);
-            used += 3;
+        if (used + 4 <= size)
+            cut = used;
+        if (used + (plain ? 1 : 4) + 1 > size) {
+            memcpy(buffer + cut, "...", 3);
+            used = cut + 3;
             break;
         }
         if (plain) {
