@@ -1,0 +1,245 @@
+/* reply: see reply.h. */
+#include "http/reply.h"
+
+#include <string.h>
+
+/* No head is longer than this; the body begins here. */
+enum { HEAD_BYTES = 192 };
+
+#define PUT(at, literal) put_bytes((at), "" literal "", sizeof(literal) - 1)
+
+static char *put_bytes(char *at, const void *bytes, size_t length)
+{
+    memcpy(at, bytes, length);
+    return at + length;
+}
+
+static char *put_number(char *at, uint64_t number)
+{
+    char digits[20];
+    size_t count = 0;
+    do {
+        digits[sizeof digits - ++count] = (char)('0' + number % 10);
+        number /= 10;
+    } while (number > 0);
+    return put_bytes(at, digits + sizeof digits - count, count);
+}
+
+/* i…e */
+static char *put_integer(char *at, uint64_t number)
+{
+    *at++ = 'i';
+    at = put_number(at, number);
+    *at++ = 'e';
+    return at;
+}
+
+/* length:bytes */
+static char *put_string(char *at, const void *bytes, size_t length)
+{
+    at = put_number(at, length);
+    *at++ = ':';
+    return length > 0 ? put_bytes(at, bytes, length) : at;
+}
+
+/* A text, cut between two characters of UTF-8 where it is too long. */
+static char *put_text(char *at, const char *text)
+{
+    size_t length = strnlen(text, REPLY_TEXT_MAX + 1);
+    if (length > REPLY_TEXT_MAX) {
+        length = REPLY_TEXT_MAX;
+        while (length > 0 && ((unsigned char)text[length] & 0xc0) == 0x80)
+            length--;
+    }
+    return put_string(at, text, length);
+}
+
+static const char *status_name(unsigned status)
+{
+    static const struct {
+        unsigned status;
+        const char *name;
+    } names[] = {
+        {200, "OK"},
+        {404, "Not Found"},
+        {405, "Method Not Allowed"},
+        {408, "Request Timeout"},
+        {414, "URI Too Long"},
+        {431, "Request Header Fields Too Large"},
+        {505, "HTTP Version Not Supported"},
+    };
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (names[i].status == status)
+            return names[i].name;
+    }
+    return "Bad Request";
+}
+
+static char *put_connection(char *at, const struct reply_head *head)
+{
+    if (head->closes)
+        at = PUT(at, "Connection: close\r\n");
+    else if (head->is_http10)
+        at = PUT(at, "Connection: keep-alive\r\n");
+    return PUT(at, "\r\n");
+}
+
+static char *put_status_line(char *at, unsigned status)
+{
+    const char *name = status_name(status);
+    at = PUT(at, "HTTP/1.1 ");
+    at = put_number(at, status);
+    *at++ = ' ';
+    at = put_bytes(at, name, strlen(name));
+    at = PUT(at, "\r\n");
+    return status == 405 ? PUT(at, "Allow: GET, HEAD\r\n") : at;
+}
+
+/* Puts the head before the body, which begins at HEAD_BYTES and ends at `end`. */
+static struct reply finish(char *buffer, const char *end, const struct reply_head *head, unsigned status)
+{
+    char text[HEAD_BYTES];
+    char *at = text;
+    char *body = buffer + HEAD_BYTES;
+    size_t body_length = (size_t)(end - body);
+    at = status == 200 ? PUT(at, "HTTP/1.1 200 OK\r\n") : put_status_line(at, status);
+    at = PUT(at, "Content-Type: text/plain\r\nContent-Length: ");
+    at = put_number(at, body_length);
+    at = PUT(at, "\r\n");
+    at = put_connection(at, head);
+    size_t head_length = (size_t)(at - text);
+    memcpy(body - head_length, text, head_length);
+    return (struct reply){body - head_length, head_length + (head->no_body ? 0 : body_length)};
+}
+
+struct reply reply_headers_only(char buffer[static REPLY_BUFFER_BYTES], const struct reply_head *head)
+{
+    char *at = PUT(buffer, "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n");
+    at = put_connection(at, head);
+    return (struct reply){buffer, (size_t)(at - buffer)};
+}
+
+struct reply reply_status(char buffer[static REPLY_BUFFER_BYTES], const struct reply_head *head, unsigned status)
+{
+    const char *name = status_name(status);
+    char *at = put_bytes(buffer + HEAD_BYTES, name, strlen(name));
+    *at++ = '\n';
+    return finish(buffer, at, head, status);
+}
+
+struct reply reply_failure(char buffer[static REPLY_BUFFER_BYTES], const struct reply_head *head, const char *reason,
+                           uint32_t retry_s)
+{
+    char *at = PUT(buffer + HEAD_BYTES, "d14:failure reason");
+    at = put_text(at, reason);
+    if (retry_s > 0) {
+        at = PUT(at, "8:interval");
+        at = put_integer(at, retry_s);
+        at = PUT(at, "8:retry in"); /* BEP 31, in minutes */
+        at = put_integer(at, ((uint64_t)retry_s + 59) / 60);
+    }
+    *at++ = 'e';
+    return finish(buffer, at, head, 200);
+}
+
+/* One list of dictionaries, both families in it. */
+static char *put_entries(char *at, const struct announce *announce)
+{
+    size_t count = (size_t)announce->peer4_count + announce->peer6_count;
+    if (count > REPLY_PEERS_MAX)
+        count = REPLY_PEERS_MAX;
+    at = PUT(at, "5:peersl");
+    for (size_t i = 0; i < count; i++) {
+        const struct peer_entry *entry = &announce->entries[i];
+        char ip[ADDRESS_TEXT_BYTES];
+        (void)address_format_ip(&entry->address, ip);
+        at = PUT(at, "d2:ip");
+        at = put_string(at, ip, strlen(ip));
+        if (!announce->no_peer_id) {
+            at = PUT(at, "7:peer id");
+            at = put_string(at, entry->peer_id, PEER_ID_BYTES);
+        }
+        at = PUT(at, "4:port");
+        at = put_integer(at, entry->address.port);
+        *at++ = 'e';
+    }
+    *at++ = 'e';
+    return at;
+}
+
+static size_t packed_bytes(uint16_t count, size_t endpoint_bytes)
+{
+    return (count < REPLY_PEERS_MAX ? count : REPLY_PEERS_MAX) * endpoint_bytes;
+}
+
+/* `peers` is always there, for clients fail without it. */
+static char *put_peers(char *at, const struct announce *announce)
+{
+    if (!announce->compact)
+        return put_entries(at, announce);
+    at = PUT(at, "5:peers");
+    at = put_string(at, announce->peers4, packed_bytes(announce->peer4_count, ENDPOINT4_BYTES));
+    if (announce->has_ipv6) {
+        at = PUT(at, "6:peers6");
+        at = put_string(at, announce->peers6, packed_bytes(announce->peer6_count, ENDPOINT6_BYTES));
+    }
+    return at;
+}
+
+/* Keys in the order of their bytes: one client throws where they are not. */
+static struct reply answer(char *buffer, const struct reply_head *head, const struct announce *announce)
+{
+    char *at = PUT(buffer + HEAD_BYTES, "d8:complete");
+    at = put_integer(at, announce->complete);
+    at = PUT(at, "10:downloaded");
+    at = put_integer(at, announce->snatches);
+    at = PUT(at, "11:external ip"); /* BEP 24 */
+    at = put_string(at, announce->source.ip, announce->source.family == 6 ? 16 : 4);
+    at = PUT(at, "10:incomplete");
+    at = put_integer(at, announce->incomplete);
+    at = PUT(at, "8:interval");
+    at = put_integer(at, announce->interval_s);
+    if (announce->min_interval_s > 0) {
+        at = PUT(at, "12:min interval");
+        at = put_integer(at, announce->min_interval_s);
+    }
+    at = put_peers(at, announce);
+    if (announce->warning != NULL) {
+        at = PUT(at, "15:warning message");
+        at = put_text(at, announce->warning);
+    }
+    *at++ = 'e';
+    return finish(buffer, at, head, 200);
+}
+
+struct reply reply_announce(char buffer[static REPLY_BUFFER_BYTES], const struct reply_head *head,
+                            const struct announce *announce)
+{
+    if (announce->verdict == VERDICT_ACCEPTED || announce->verdict == VERDICT_EMPTY)
+        return answer(buffer, head, announce);
+    return reply_failure(buffer, head, announce->failure != NULL ? announce->failure : "refused", announce->retry_s);
+}
+
+struct reply reply_scrape(char buffer[static REPLY_BUFFER_BYTES], const struct reply_head *head,
+                          const struct scrape *scrape)
+{
+    if (scrape->verdict != VERDICT_ACCEPTED)
+        return reply_failure(buffer, head, scrape->failure != NULL ? scrape->failure : "refused", scrape->retry_s);
+    char *at = PUT(buffer + HEAD_BYTES, "d5:filesd");
+    for (uint32_t i = 0; i < scrape->count && i < SCRAPE_MAX; i++) {
+        const struct scrape_result *result = &scrape->results[i];
+        if (!result->known)
+            continue;
+        at = PUT(at, "20:");
+        at = put_bytes(at, scrape->info_hashes[i], INFO_HASH_BYTES);
+        at = PUT(at, "d8:complete");
+        at = put_integer(at, result->complete);
+        at = PUT(at, "10:downloaded");
+        at = put_integer(at, result->snatches);
+        at = PUT(at, "10:incomplete");
+        at = put_integer(at, result->incomplete);
+        *at++ = 'e';
+    }
+    at = PUT(at, "ee");
+    return finish(buffer, at, head, 200);
+}
