@@ -8,6 +8,7 @@
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "admin/backend.h"
@@ -17,6 +18,8 @@
 #include "admin/token.h"
 #include "base/clock.h"
 #include "base/log.h"
+
+enum { DRAIN_TIMEOUT_S = 2 };
 
 struct admin {
     struct backend backend;
@@ -45,6 +48,7 @@ static void free_admin(struct admin *admin)
         event_base_free(admin->base);
     if (admin->backend.database != NULL)
         database_close(admin->backend.database);
+    (void)pthread_mutex_destroy(&admin->backend.busy);
     sodium_memzero(admin->backend.token, sizeof admin->backend.token);
     free(admin);
 }
@@ -86,14 +90,14 @@ static int listen_all(struct admin *admin, const struct listen_list *list, struc
     for (size_t i = 0; i < list->count; i++) {
         int file = listen_tcp(&list->addresses[i], error);
         if (file < 0 && list->by_default && (errno == EAFNOSUPPORT || errno == EADDRNOTAVAIL)) {
-            log_warning("admin", "%s: left out", error != NULL ? error->text : "an address");
+            log_warning("admin", "left out: %s", error->text);
             continue;
         }
         if (file < 0)
             return -1;
         admin->files[admin->file_count++] = file;
         if (server_add(admin->tcp, file) != 0)
-            return error_set(error, "admin: listen: too many addresses");
+            return error_set(error, "admin.listen: too many addresses");
     }
     return 0;
 }
@@ -111,6 +115,7 @@ struct admin *admin_open(const struct config *config, const struct admin_parts *
     admin->backend.started_ns = clock_monotonic_ns();
     atomic_init(&admin->backend.metrics_need_token, config->admin.metrics_need_token);
     atomic_init(&admin->backend.is_draining, false);
+    (void)pthread_mutex_init(&admin->backend.busy, NULL);
     (void)dashboard_policy();
     /* The socket first: where another tracker runs on this state, nothing of it is touched. */
     if (open_loop(admin, &reason) == 0 && listen_local(admin, config, &reason) == 0 &&
@@ -151,7 +156,15 @@ void admin_reload(struct admin *admin, const struct config *config)
 
 void admin_drain(struct admin *admin)
 {
+    struct timespec until;
     atomic_store(&admin->backend.is_draining, true);
+    database_interrupt(admin->backend.database);
+    (void)clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += DRAIN_TIMEOUT_S;
+    if (pthread_mutex_clocklock(&admin->backend.busy, CLOCK_MONOTONIC, &until) == 0)
+        (void)pthread_mutex_unlock(&admin->backend.busy);
+    else
+        log_warning("admin", "a call of the operator's has not ended yet");
 }
 
 void admin_stop(struct admin *admin)

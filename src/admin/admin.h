@@ -42,7 +42,11 @@ int admin_start(struct admin *admin, struct error *error);
 /* Any thread, its own too: takes over metrics_need_token. `config` need not outlive the call. */
 void admin_reload(struct admin *admin, const struct config *config);
 
-/* Any thread: the tracker is about to stop, /readyz says so from now on. */
+/*
+ * Any thread but its own: the tracker is about to stop. /readyz says so from now on, the API refuses every
+ * call, and the one in hand has ended when this returns (unless it takes more than two seconds): workers,
+ * registry and ledger may then be stopped.
+ */
 void admin_drain(struct admin *admin);
 
 /* Ends and joins the thread where it runs, removes the socket, frees all. NULL is allowed. */

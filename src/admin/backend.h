@@ -5,6 +5,7 @@
 #ifndef PRIVTRAK_ADMIN_BACKEND_H
 #define PRIVTRAK_ADMIN_BACKEND_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
 
@@ -27,7 +28,8 @@ struct backend {
     int64_t started_ns; /* of the monotonic clock */
     char token[TOKEN_MAX + 1];
     atomic_bool metrics_need_token;
-    atomic_bool is_draining;
+    atomic_bool is_draining; /* nothing of the API any more */
+    pthread_mutex_t busy;    /* held during a call: admin_drain waits for it */
     struct top_torrents top;
 };
 

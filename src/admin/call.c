@@ -297,6 +297,10 @@ void call_run(struct call *call)
         call_fail(call, 404, "not_found", "there is no such path");
         return;
     }
+    if ((route->flags & (ROUTE_OPEN | ROUTE_METRICS)) == 0 && atomic_load(&call->backend->is_draining)) {
+        call_fail(call, 503, "stopping", "the tracker is stopping");
+        return;
+    }
     if (call->body_length > CALL_BODY_MAX) {
         call_fail(call, 413, "too_large", "a body may have at most %d bytes", CALL_BODY_MAX);
         return;
@@ -327,6 +331,8 @@ size_t route_own_statuses(const struct admin_route *route, int statuses[static R
         statuses[count++] = 413;
         statuses[count++] = 422;
     }
+    if ((route->flags & (ROUTE_OPEN | ROUTE_METRICS)) == 0)
+        statuses[count++] = 503;
     statuses[count] = 0;
     return count;
 }

@@ -31,7 +31,7 @@ int listen_tcp(const struct address *address, struct error *error)
     int reason = errno;
     if (file >= 0)
         (void)close(file);
-    (void)error_set(error, "admin: cannot listen on %s: %s", address_format(address, text), strerror(reason));
+    (void)error_set(error, "admin.listen: cannot listen on %s: %s", address_format(address, text), strerror(reason));
     errno = reason;
     return -1;
 }
@@ -51,21 +51,21 @@ static int clear_way(const struct local_socket *local, const struct sockaddr_un 
 {
     struct stat facts;
     if (fstatat(local->directory, local->name, &facts, AT_SYMLINK_NOFOLLOW) != 0)
-        return errno == ENOENT ? 0 : error_set(error, "admin: socket: %s: %s", path, strerror(errno));
+        return errno == ENOENT ? 0 : error_set(error, "admin.socket: %s: %s", path, strerror(errno));
     if (!S_ISSOCK(facts.st_mode))
-        return error_set(error, "admin: socket: %s is there already and is no socket", path);
+        return error_set(error, "admin.socket: %s is there already and is no socket", path);
     int file = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (file < 0)
-        return error_set(error, "admin: socket: %s", strerror(errno));
+        return error_set(error, "admin.socket: %s", strerror(errno));
     bool is_alive = connect(file, (const struct sockaddr *)address, sizeof *address) == 0 || errno == EAGAIN;
     int reason = errno;
     (void)close(file);
     if (is_alive)
-        return error_set(error, "admin: socket: another tracker answers on %s", path);
+        return error_set(error, "admin.socket: another tracker answers on %s", path);
     if (reason != ECONNREFUSED)
-        return error_set(error, "admin: socket: %s: %s", path, strerror(reason));
+        return error_set(error, "admin.socket: %s: %s", path, strerror(reason));
     if (unlinkat(local->directory, local->name, 0) != 0 && errno != ENOENT)
-        return error_set(error, "admin: socket: %s: %s", path, strerror(errno));
+        return error_set(error, "admin.socket: %s: %s", path, strerror(errno));
     return 0;
 }
 
@@ -79,7 +79,7 @@ static int open_directory(struct local_socket *local, const char *path, struct e
     else
         errno = ENOMEM;
     free(parent);
-    return local->directory >= 0 ? 0 : error_set(error, "admin: socket: %s: %s", path, strerror(errno));
+    return local->directory >= 0 ? 0 : error_set(error, "admin.socket: %s: %s", path, strerror(errno));
 }
 
 static int bind_local(struct local_socket *local, const char *path, struct error *error)
@@ -87,22 +87,22 @@ static int bind_local(struct local_socket *local, const char *path, struct error
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     struct stat facts;
     if (local_address(&address, local) != 0)
-        return error_set(error, "admin: socket: %s: too long a name", path);
+        return error_set(error, "admin.socket: %s: too long a name", path);
     if (clear_way(local, &address, path, error) != 0)
         return -1;
     local->file = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (local->file < 0)
-        return error_set(error, "admin: socket: %s", strerror(errno));
+        return error_set(error, "admin.socket: %s", strerror(errno));
     /* The descriptor's mode becomes the file's: at no moment may others connect. */
     if (fchmod(local->file, 0600) != 0 ||
         bind(local->file, (const struct sockaddr *)&address, sizeof address) != 0)
-        return error_set(error, "admin: socket: %s: %s", path, strerror(errno));
+        return error_set(error, "admin.socket: %s: %s", path, strerror(errno));
     if (fstatat(local->directory, local->name, &facts, AT_SYMLINK_NOFOLLOW) == 0) {
         local->device = facts.st_dev;
         local->inode = facts.st_ino;
     }
     if (listen(local->file, BACKLOG) != 0)
-        return error_set(error, "admin: socket: %s: %s", path, strerror(errno));
+        return error_set(error, "admin.socket: %s: %s", path, strerror(errno));
     return 0;
 }
 

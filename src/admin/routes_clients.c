@@ -112,9 +112,9 @@ static void delete_client(struct call *call)
 }
 
 const struct admin_route routes_clients[] = {
-    {METHOD_GET, "/api/v1/clients", 0, list_clients, {200, 422, 503}},
-    {METHOD_GET, "/api/v1/clients/{prefix}", 0, show_client, {200, 404, 503}},
-    {METHOD_PUT, "/api/v1/clients/{prefix}", ROUTE_BODY, put_client, {200, 201, 503}},
-    {METHOD_DELETE, "/api/v1/clients/{prefix}", 0, delete_client, {204, 404, 503}},
+    {METHOD_GET, "/api/v1/clients", 0, list_clients, {200, 422}},
+    {METHOD_GET, "/api/v1/clients/{prefix}", 0, show_client, {200, 404}},
+    {METHOD_PUT, "/api/v1/clients/{prefix}", ROUTE_BODY, put_client, {200, 201}},
+    {METHOD_DELETE, "/api/v1/clients/{prefix}", 0, delete_client, {204, 404}},
     {.pattern = NULL},
 };

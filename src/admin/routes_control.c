@@ -6,7 +6,19 @@
 #include "base/log.h"
 
 /* How long /flush waits for the sinks; the rest of the operator's side waits with it. */
-enum { FLUSH_TIMEOUT_MS = 8000 };
+enum { FLUSH_TIMEOUT_MS = 8000, FLUSH_STEP_MS = 200 };
+
+/* In steps, so that a tracker that stops does not wait for us. */
+static bool flush_in_steps(struct backend *backend)
+{
+    for (int waited = 0; waited < FLUSH_TIMEOUT_MS; waited += FLUSH_STEP_MS) {
+        if (ledger_flush(backend->parts.ledger, FLUSH_STEP_MS))
+            return true;
+        if (atomic_load(&backend->is_draining))
+            return false;
+    }
+    return false;
+}
 
 static void reload(struct call *call)
 {
@@ -16,7 +28,7 @@ static void reload(struct call *call)
         call_fail(call, 503, "unavailable", "the tracker cannot do that now");
     else if (parts->reload(parts->context, &error) != 0)
         call_fail(call, 422, "bad_configuration", "refused, the old configuration stays: %s", error.text);
-    else if (call_put_in_force(call) == 0)
+    else
         call_answer(call, 200, json_pack("{s:b}", "reloaded", 1));
 }
 
@@ -29,7 +41,7 @@ static void flush(struct call *call)
         return;
     }
     uint64_t seq = ledger_barrier(ledger);
-    bool all = ledger_flush(ledger, FLUSH_TIMEOUT_MS);
+    bool all = flush_in_steps(call->backend);
     ledger_status(ledger, status);
     call_answer(call, 200,
                 json_pack("{s:b, s:I, s:o}", "flushed", all, "seq", (json_int_t)seq, "sinks", status_sinks(status)));
@@ -66,9 +78,9 @@ static void stop(struct call *call)
 }
 
 const struct admin_route routes_control[] = {
-    {METHOD_POST, "/api/v1/reload", 0, reload, {200, 422, 503}},
+    {METHOD_POST, "/api/v1/reload", 0, reload, {200, 422}},
     {METHOD_POST, "/api/v1/flush", 0, flush, {200}},
-    {METHOD_POST, "/api/v1/snapshot", 0, snapshot, {200, 503}},
-    {METHOD_POST, "/api/v1/shutdown", ROUTE_LOCAL, stop, {200, 503}},
+    {METHOD_POST, "/api/v1/snapshot", 0, snapshot, {200}},
+    {METHOD_POST, "/api/v1/shutdown", ROUTE_LOCAL, stop, {200}},
     {.pattern = NULL},
 };

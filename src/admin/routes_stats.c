@@ -1,7 +1,7 @@
 /* routes_stats: /api/v1/stats: all that the dashboard and `privtrakctl stats` show, in one object. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "admin/call.h"
 #include "admin/status.h"
@@ -161,6 +161,7 @@ static json_t *stats_json(struct backend *backend, const struct counters *counte
                   (json_int_t)counters->memory_sessions, "users", (json_int_t)users_memory(backend->parts.users)));
     failed |= json_object_set_new(object, "journal", status_journal(status));
     failed |= json_object_set_new(object, "sinks", status_sinks(status));
+    failed |= json_object_set_new(object, "lists", status_lists(backend));
     failed |= json_object_set_new(object, "top", top_json(backend));
     failed |= json_object_set_new(object, "log", log_json());
     failed |= json_object_set_new(object, "faults", status_faults(backend));

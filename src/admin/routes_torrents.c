@@ -300,11 +300,11 @@ static void list_peers(struct call *call)
 }
 
 const struct admin_route routes_torrents[] = {
-    {METHOD_GET, "/api/v1/torrents", 0, list_torrents, {200, 422, 503}},
-    {METHOD_POST, "/api/v1/torrents", ROUTE_BODY, create_torrent, {201, 409, 503}},
-    {METHOD_GET, "/api/v1/torrents/{info_hash}", 0, show_torrent, {200, 404, 503}},
-    {METHOD_PATCH, "/api/v1/torrents/{info_hash}", ROUTE_BODY, change_torrent, {200, 404, 503}},
-    {METHOD_DELETE, "/api/v1/torrents/{info_hash}", ROUTE_MAYBE_BODY, delete_torrent, {204, 404, 503}},
+    {METHOD_GET, "/api/v1/torrents", 0, list_torrents, {200, 422}},
+    {METHOD_POST, "/api/v1/torrents", ROUTE_BODY, create_torrent, {201, 409}},
+    {METHOD_GET, "/api/v1/torrents/{info_hash}", 0, show_torrent, {200, 404}},
+    {METHOD_PATCH, "/api/v1/torrents/{info_hash}", ROUTE_BODY, change_torrent, {200, 404}},
+    {METHOD_DELETE, "/api/v1/torrents/{info_hash}", ROUTE_MAYBE_BODY, delete_torrent, {204, 404}},
     {METHOD_GET, "/api/v1/torrents/{info_hash}/peers", 0, list_peers, {200, 404, 422}},
     {.pattern = NULL},
 };

@@ -181,11 +181,11 @@ static void delete_user(struct call *call)
 }
 
 const struct admin_route routes_users[] = {
-    {METHOD_GET, "/api/v1/users", 0, list_users, {200, 422, 503}},
-    {METHOD_POST, "/api/v1/users", ROUTE_BODY, create_user, {201, 409, 503}},
-    {METHOD_GET, "/api/v1/users/{id}", 0, show_user, {200, 404, 503}},
-    {METHOD_PATCH, "/api/v1/users/{id}", ROUTE_BODY, change_user, {200, 404, 409, 503}},
-    {METHOD_DELETE, "/api/v1/users/{id}", 0, delete_user, {204, 404, 503}},
-    {METHOD_POST, "/api/v1/users/{id}/passkey", 0, reset_passkey, {200, 404, 503}},
+    {METHOD_GET, "/api/v1/users", 0, list_users, {200, 422}},
+    {METHOD_POST, "/api/v1/users", ROUTE_BODY, create_user, {201, 409}},
+    {METHOD_GET, "/api/v1/users/{id}", 0, show_user, {200, 404}},
+    {METHOD_PATCH, "/api/v1/users/{id}", ROUTE_BODY, change_user, {200, 404, 409}},
+    {METHOD_DELETE, "/api/v1/users/{id}", 0, delete_user, {204, 404}},
+    {METHOD_POST, "/api/v1/users/{id}/passkey", 0, reset_passkey, {200, 404}},
     {.pattern = NULL},
 };

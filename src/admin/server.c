@@ -288,7 +288,9 @@ static void serve(struct evhttp_request *request, void *context)
     bool is_head;
     call.method = method_of(request, &is_head);
     take_request(&call, request);
+    (void)pthread_mutex_lock(&server->backend->busy);
     call_run(&call);
+    (void)pthread_mutex_unlock(&server->backend->busy);
     if (call.method != METHOD_GET && call.method != METHOD_OTHER)
         log_info("admin", "method=%s path=%s via=%s status=%d", method_name(call.method), call.path,
                  server->is_local ? "socket" : "tcp", call.status);

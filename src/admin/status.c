@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "admin/text.h"
+#include "database/registry.h"
 
 /* A sink whose oldest record waits longer than this no longer keeps up. */
 enum { SINK_LAG_MAX_S = 60 };
@@ -30,6 +31,15 @@ json_t *status_sinks(const struct ledger_status *status)
         (void)json_array_append_new(list, object);
     }
     return list;
+}
+
+json_t *status_lists(struct backend *backend)
+{
+    struct registry_status status = {.up = false};
+    registry_status(backend->parts.registry, &status);
+    json_t *error = status.last_error[0] != '\0' ? text_json(status.last_error) : json_null();
+    return json_pack("{s:b, s:I, s:I, s:o}", "up", status.up, "looks", (json_int_t)status.looks, "last_look",
+                     (json_int_t)(status.last_look_ms / 1000), "last_error", error);
 }
 
 json_t *status_faults(struct backend *backend)

@@ -10,6 +10,9 @@
 json_t *status_journal(const struct ledger_status *status);
 json_t *status_sinks(const struct ledger_status *status);
 
+/* How the lists of the database get into the tracker. */
+json_t *status_lists(struct backend *backend);
+
 /* Reasons, as an array of strings, why the tracker is not ready; empty where it is. */
 json_t *status_faults(struct backend *backend);
 

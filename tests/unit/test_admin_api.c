@@ -379,6 +379,7 @@ Test(admin_api, stats_hold_what_the_dashboard_shows)
     cr_assert_float_eq(json_real_value(json_object_get(latency, "p99")), 20e-6, 1e-9);
     cr_assert_float_eq(json_real_value(json_object_get(latency, "p999")), 5.12e-3, 1e-9);
     cr_assert_eq(json_array_size(json_object_get(answer, "top")), 1);
+    cr_assert_eq(number(json_object_get(answer, "lists"), "last_look"), 1763885000);
     json_decref(answer);
     ask_only(METHOD_GET, "/api/v1/stats", NULL, 200);
     cr_assert_eq(fake.top_lookups, 1, "the swarms are not looked through at every poll");
@@ -514,6 +515,13 @@ Test(admin_api, a_database_that_is_down_is_503)
     ask_only(METHOD_PATCH, "/api/v1/multipliers", "{}", 503);
     ask_only(METHOD_GET, "/api/v1/deltas/parked", NULL, 503);
     ask_only(METHOD_GET, "/api/v1/stats", NULL, 200);
+}
+
+Test(admin_api, a_tracker_that_stops_refuses_its_api)
+{
+    atomic_store(&site.backend.is_draining, true);
+    ask_refused(METHOD_GET, "/api/v1/stats", NULL, 503, "stopping");
+    ask_refused(METHOD_POST, "/api/v1/users", "{}", 503, "stopping");
 }
 
 /* Health. */
