@@ -44,6 +44,9 @@ uint64_t ledger_synced(const struct ledger *ledger, size_t ring);
 /* Called from the ledger thread after each sync, to wake workers that hold replies back. Set before ledger_start. */
 void ledger_on_sync(struct ledger *ledger, void (*synced)(void *context), void *context);
 
+/* Any thread: the journal is half full and a new snapshot would let some of it go. */
+bool ledger_wants_snapshot(struct ledger *ledger);
+
 /*
  * A snapshot covers all records up to and with `seq`: segments that every sink is past, too, may go.
  */
@@ -55,7 +58,7 @@ void ledger_covered(struct ledger *ledger, uint64_t seq);
  */
 uint64_t ledger_barrier(struct ledger *ledger);
 
-/* Waits until every sink has taken all up to now, at most `timeout_ms`. Returns false where it ran out. */
+/* Waits until every sink has taken all that was published when it was called, at most `timeout_ms`. Returns false where it ran out. */
 bool ledger_flush(struct ledger *ledger, int64_t timeout_ms);
 
 /* New flush_interval, batch_size, sync_interval, include_address, max_size after a reload. */

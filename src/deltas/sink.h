@@ -7,6 +7,7 @@
 #ifndef PRIVTRAK_DELTAS_SINK_H
 #define PRIVTRAK_DELTAS_SINK_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -25,6 +26,7 @@ enum sink_result {
 struct sink_settings {
     const struct config *config;
     const struct config_sink *sink;
+    const char *name;     /* "webhook"; "webhook-2" for the second of its kind: for names of files */
     const char *instance; /* 32 hex digits that name this tracker's journal: made at first start, kept in state_dir */
 };
 
@@ -50,6 +52,12 @@ struct sink_type {
 
     /* Sets one delta aside with its reason, so that position moves past it. SINK_TAKEN or SINK_RETRY. */
     enum sink_result (*park)(struct sink *sink, const struct delta *delta, const char *reason, struct error *error);
+
+    /*
+     * May be NULL. Whether addresses and peer ids may leave the tracker: told on the sink's thread before the first
+     * delivery, and again after a reload that changed it. `settings.config` is not to be kept past open.
+     */
+    void (*set_include_address)(struct sink *sink, bool include);
 
     /* Any thread: makes a call that blocks return soon (the tracker stops). */
     void (*interrupt)(struct sink *sink);
