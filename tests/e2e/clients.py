@@ -158,7 +158,7 @@ admin: {{listen: ["127.0.0.1:{port + 1}"]}}
 """)
         self.process = subprocess.Popen([f"{BUILD}/privtrakd", "-c", "tracker.yaml"], cwd=folder, stderr=self.log,
                                         stdin=subprocess.DEVNULL)
-        wait_for("the tracker is ready", 20, lambda: "ready" in self.read_log())
+        wait_for("the tracker is ready", 20, lambda: "ready workers" in self.read_log())
         with self.database() as database:
             for name, passkey in (("seed", SEED), ("leech", LEECH)):
                 database.execute("INSERT INTO users (name, passkey) VALUES (?, ?)", (name, passkey))

@@ -254,7 +254,7 @@ Test(start, sigusr1_opens_the_log_anew)
         sleep_s(0.02);
     cr_assert_eq(access(path, F_OK), 0);
     daemon_terminate(&daemon);
-    cr_assert(read_file(moved, text, sizeof text) && strstr(text, "ready") != NULL);
+    cr_assert(read_file(moved, text, sizeof text) && strstr(text, "ready workers") != NULL);
     daemon_forget(&daemon);
 }
 

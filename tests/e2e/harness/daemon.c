@@ -21,8 +21,20 @@
 
 enum { LOG_BYTES = 1 << 20, START_SECONDS = 20, STOP_SECONDS = 10, MOST_DAEMONS = 8 };
 
-/* What harness_finish has to look after. */
-static struct daemon *running[MOST_DAEMONS];
+/* What harness_finish has to look after: copies, for a test that fails leaves its stack. A free place has no directory. */
+static struct daemon kept[MOST_DAEMONS];
+
+/* Takes down how the daemon stands now. */
+static void keep(const struct daemon *daemon)
+{
+    for (int pass = 0; pass < 2; pass++)
+        for (size_t i = 0; i < MOST_DAEMONS; i++)
+            if (pass == 0 ? strcmp(kept[i].directory, daemon->directory) == 0 : kept[i].directory[0] == '\0') {
+                kept[i] = *daemon;
+                return;
+            }
+    cr_assert_fail("too many daemons in one test");
+}
 
 double now_s(void)
 {
@@ -183,12 +195,7 @@ void daemon_prepare(struct daemon *daemon, const struct daemon_options *options)
         daemon->admin_port = free_port();
     while (daemon->admin_port == daemon->port);
     daemon_configure(daemon, options);
-    for (size_t i = 0; i < MOST_DAEMONS; i++)
-        if (running[i] == NULL) {
-            running[i] = daemon;
-            return;
-        }
-    cr_assert_fail("too many daemons in one test");
+    keep(daemon);
 }
 
 const char *daemon_log(const struct daemon *daemon)
@@ -300,11 +307,13 @@ void daemon_launch(struct daemon *daemon)
     (void)snprintf(program, sizeof program, "%s", build_path("privtrakd"));
     char *arguments[] = {program, (char[]){"-c"}, (char[]){"tracker.yaml"}, NULL};
     daemon->pid = spawn(daemon->directory, log, arguments);
+    keep(daemon);
     double end = now_s() + START_SECONDS;
-    while (!daemon_logs(daemon, "ready", 0)) {
+    while (!daemon_logs(daemon, "ready workers", 0)) {
         int status = wait_for_end(daemon->pid, 0.02);
         if (status >= 0) {
             daemon->pid = -1;
+            keep(daemon);
             cr_assert_fail("privtrakd ended with status %d instead of getting ready", status);
         }
         cr_assert(now_s() < end, "privtrakd is not ready after %d s", START_SECONDS);
@@ -323,6 +332,7 @@ void daemon_wait(struct daemon *daemon)
     int status = wait_for_end(daemon->pid, STOP_SECONDS);
     cr_assert(status >= 0, "privtrakd goes on %d s after it was told to end", STOP_SECONDS);
     daemon->pid = -1;
+    keep(daemon);
     cr_assert_eq(status, 0, "privtrakd ended with status %d", status);
 }
 
@@ -342,6 +352,7 @@ void daemon_kill(struct daemon *daemon)
     cr_assert_eq(kill(daemon->pid, SIGKILL), 0);
     (void)wait_for_end(daemon->pid, STOP_SECONDS);
     daemon->pid = -1;
+    keep(daemon);
 }
 
 static int remove_entry(const char *path, const struct stat *status, int type, struct FTW *position)
@@ -354,10 +365,10 @@ static int remove_entry(const char *path, const struct stat *status, int type, s
 
 void daemon_forget(struct daemon *daemon)
 {
-    for (size_t i = 0; i < MOST_DAEMONS; i++)
-        if (running[i] == daemon)
-            running[i] = NULL;
     (void)nftw(daemon->directory, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+    for (size_t i = 0; i < MOST_DAEMONS; i++)
+        if (strcmp(kept[i].directory, daemon->directory) == 0)
+            kept[i] = (struct daemon){0};
 }
 
 void daemon_stop(struct daemon *daemon)
@@ -369,15 +380,15 @@ void daemon_stop(struct daemon *daemon)
 void harness_finish(void)
 {
     for (size_t i = 0; i < MOST_DAEMONS; i++) {
-        struct daemon *daemon = running[i];
-        if (daemon == NULL)
+        struct daemon daemon = kept[i];
+        if (daemon.directory[0] == '\0')
             continue;
-        if (daemon->pid > 0) {
-            kill(daemon->pid, SIGKILL);
-            waitpid(daemon->pid, NULL, 0);
+        if (daemon.pid > 0) {
+            kill(daemon.pid, SIGKILL);
+            waitpid(daemon.pid, NULL, 0);
         }
-        show_log(daemon);
-        daemon_forget(daemon);
+        show_log(&daemon);
+        daemon_forget(&daemon);
     }
 }
 
