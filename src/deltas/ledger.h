@@ -30,6 +30,9 @@ struct ledger *ledger_open(const struct config *config, struct error *error);
 typedef void ledger_replay_fn(void *context, const struct delta *delta);
 int ledger_replay(struct ledger *ledger, uint64_t after_seq, ledger_replay_fn *replay, void *context, struct error *error);
 
+/* 32 hex digits that name this tracker's journal, also towards the sinks. */
+const char *ledger_instance(const struct ledger *ledger);
+
 /* The last seq that was given out; 0: none yet. */
 uint64_t ledger_last_seq(const struct ledger *ledger);
 

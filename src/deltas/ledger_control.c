@@ -198,6 +198,11 @@ int ledger_replay(struct ledger *ledger, uint64_t after_seq, ledger_replay_fn *r
     return result;
 }
 
+const char *ledger_instance(const struct ledger *ledger)
+{
+    return journal_instance(ledger->journal);
+}
+
 uint64_t ledger_last_seq(const struct ledger *ledger)
 {
     return atomic_load_explicit(&ledger->last_seq, memory_order_acquire);

@@ -113,6 +113,24 @@ uint32_t swarm_find(const struct torrents *torrents, const struct torrent *torre
     return slot;
 }
 
+uint32_t swarm_buckets(const struct torrent *torrent)
+{
+    return torrent->flags & TORRENT_IS_LARGE ? torrent->body.large->buckets : 1;
+}
+
+void swarm_walk_bucket(const struct torrent *torrent, uint32_t bucket, void (*visit)(void *context, uint32_t slot),
+                       void *context)
+{
+    if (torrent->flags & TORRENT_IS_LARGE) {
+        uint32_t slot = SLOT_NONE;
+        while ((slot = swarm_index_in_bucket(torrent, bucket, slot)) != SLOT_NONE)
+            visit(context, slot);
+        return;
+    }
+    for (uint32_t slot = 0; slot < swarm_total(torrent); slot++)
+        visit(context, slot);
+}
+
 void swarm_unpack_peer_id(const struct torrents *torrents, const struct session *session, uint8_t *peer_id)
 {
     peer_ids_unpack(torrents->peer_ids, &session->peer_id, peer_id);

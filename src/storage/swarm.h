@@ -117,6 +117,14 @@ void swarm_unpack_peer_id(const struct torrents *torrents, const struct session 
 /* How many endpoints of that family are in the swarm, seeders' and leechers'. */
 uint32_t swarm_endpoints(const struct torrent *torrent, int family, bool seeders);
 
+/*
+ * All sessions in parts that no move of slots changes: a small swarm is one bucket, a large one has those of
+ * its index. New buckets only appear at the end, and take their sessions from earlier ones.
+ */
+uint32_t swarm_buckets(const struct torrent *torrent);
+void swarm_walk_bucket(const struct torrent *torrent, uint32_t bucket, void (*visit)(void *context, uint32_t slot),
+                       void *context);
+
 /* --- for pick.c --- */
 
 /* A run of packed IPv4 endpoints: from `slot` on, at most to the end of its chunk. Returns how many. */

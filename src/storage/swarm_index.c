@@ -85,6 +85,13 @@ uint32_t swarm_index_next(const struct torrent *torrent, uint32_t user, uint32_t
     return link == 0 ? SLOT_NONE : link - 1;
 }
 
+uint32_t swarm_index_in_bucket(const struct torrent *torrent, uint32_t bucket, uint32_t after)
+{
+    const struct swarm_large *large = torrent->body.large;
+    uint32_t link = after == SLOT_NONE ? *word_at(&large->heads, bucket) : *word_at(&large->next, after);
+    return link == 0 ? SLOT_NONE : link - 1;
+}
+
 int swarm_index_build(struct torrent *torrent)
 {
     struct swarm_large *large = torrent->body.large;

@@ -95,6 +95,7 @@ void swarm_index_remove(struct torrent *torrent, uint32_t slot);
 uint32_t swarm_index_next(const struct torrent *torrent, uint32_t user, uint32_t after);
 int swarm_index_build(struct torrent *torrent);
 void swarm_index_clear(struct swarm_large *large);
+uint32_t swarm_index_in_bucket(const struct torrent *torrent, uint32_t bucket, uint32_t after); /* SLOT_NONE begins and ends */
 void swarm_index_prefetch(const struct torrent *torrent, uint32_t user);
 
 /* swarm6.c: the IPv6 endpoints. `slot` is always the session's slot at the time of the call. */

@@ -58,6 +58,25 @@ struct ring *tracker_ring(struct tracker *tracker, unsigned number);
 typedef bool tracker_gate_fn(void *context);
 void tracker_set_gate(struct tracker *tracker, tracker_gate_fn *is_closed, void *context);
 
+/*
+ * Brings back what a delta says of its session: baseline, place, endpoints. Before tracker_start, in the order of
+ * the journal, after the registry has loaded. Applying one twice changes nothing. `counts_snatch`: the database has
+ * not got this one yet, so its snatch is not in the torrent's number. Sessions of users that are gone are passed over.
+ * Returns 0 or -ENOMEM.
+ */
+int tracker_restore(struct tracker *tracker, const struct delta *delta, bool counts_snatch);
+
+/*
+ * Writes all sessions as blocks, each a slice of a worker's time, through `write` (which returns 0, or negative to
+ * stop). `*sessions`: how many. By any thread that is registered as a reader of the users, also after tracker_stop.
+ * Returns 0, -ENOMEM, or what `write` returned.
+ */
+typedef int tracker_block_fn(void *context, const uint8_t *data, size_t size);
+int tracker_save(struct tracker *tracker, tracker_block_fn *write, void *context, uint64_t *sessions);
+
+/* Brings back one block; before tracker_start, after the registry has loaded. 0, -ENOMEM, or -EBADMSG where it is damaged. */
+int tracker_load(struct tracker *tracker, const uint8_t *data, size_t size);
+
 /* Starts the threads. Frontends must have been attached to each worker. */
 int tracker_start(struct tracker *tracker, struct error *error);
 

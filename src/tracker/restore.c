@@ -1,0 +1,101 @@
+/* restore: brings sessions back from the deltas of the journal, at start. */
+#include <errno.h>
+
+#include "storage/seed_marks.h"
+#include "storage/swarm.h"
+#include "tracker/worker_private.h"
+
+static const struct user *find_user(struct users *users, const struct delta *delta)
+{
+    if (delta->user_id != 0)
+        return users_find_id(users, delta->user_id);
+    bool made;
+    return users_register(users, delta->passkey, delta->passkey_length, UINT32_MAX, &made);
+}
+
+static struct torrent *find_torrent(struct torrents *torrents, const struct delta *delta)
+{
+    struct torrent *torrent = torrents_find(torrents, delta->info_hash);
+    if (torrent == NULL)
+        torrent = torrents_add(torrents, delta->info_hash);
+    if (torrent != NULL && torrent->id == 0)
+        torrent->id = delta->torrent_id;
+    return torrent;
+}
+
+static enum swarm_place place_of(const struct delta *delta)
+{
+    if (!delta->active)
+        return PLACE_TOMBSTONE;
+    return delta->session.left == 0 ? PLACE_SEEDER : PLACE_LEECHER;
+}
+
+static void restore_fields(struct session *session, const struct delta *delta)
+{
+    const struct delta_session *saved = &delta->session;
+    session->uploaded = saved->uploaded;
+    session->downloaded = saved->downloaded;
+    session->key = saved->key;
+    session_set_left(session, saved->left);
+    session_set_last_ms(session, saved->last_announce_ms);
+    if (delta->source.family != 0)
+        session->port = delta->source.port;
+}
+
+/* The flags that do not follow from place and endpoints. */
+static void restore_flags(struct torrent *torrent, uint32_t slot, uint16_t saved)
+{
+    const uint16_t kept = SESSION_STOPPED | SESSION_BEGAN_LEECHING | SESSION_SNATCHED | SESSION_GIVEN_PEER | SESSION_PARTIAL;
+    struct session *session = swarm_session(torrent, slot);
+    session->flags = (uint16_t)((session->flags & ~kept) | (saved & kept));
+    if (swarm_place(torrent, slot) != PLACE_TOMBSTONE)
+        swarm_list_session(torrent, slot, !(saved & SESSION_UNLISTED));
+}
+
+static int restore_endpoints(struct torrent *torrent, uint32_t slot, const struct delta_session *saved)
+{
+    const struct address *addresses[] = {&saved->address4, &saved->address6};
+    for (int i = 0; i < 2; i++)
+        if (addresses[i]->family != 0 && swarm_set_endpoint(torrent, slot, addresses[i]) != 0)
+            return -ENOMEM;
+    return 0;
+}
+
+/* Where the user has several sessions here, the time that the delta counted is covered. */
+static void restore_marks(struct torrents *torrents, const struct torrent *torrent, uint32_t user, const struct delta *delta)
+{
+    if (delta->user_active < 2 || (delta->seed_time_s == 0 && delta->leech_time_s == 0))
+        return;
+    struct seed_mark *mark = seed_marks_make(torrents_seed_marks(torrents), torrent->number, user);
+    uint32_t at_s = (uint32_t)((delta->time_ms - TIME_BASE_MS) / 1000);
+    if (mark != NULL && delta->seed_time_s > 0)
+        mark->seed_s = at_s;
+    if (mark != NULL && delta->leech_time_s > 0)
+        mark->leech_s = at_s;
+}
+
+int tracker_restore(struct tracker *tracker, const struct delta *delta, bool counts_snatch)
+{
+    const struct user *user = find_user(tracker->parts.users, delta);
+    if (user == NULL)
+        return 0;
+    struct torrents *torrents = tracker->workers[torrent_owner(delta->info_hash, tracker->count)]->context.torrents;
+    struct torrent *torrent = find_torrent(torrents, delta);
+    if (torrent == NULL)
+        return -ENOMEM;
+    uint32_t slot = swarm_find(torrents, torrent, user->index, delta->peer_id);
+    if (slot == SLOT_NONE)
+        slot = swarm_add(torrents, torrent, user->index, delta->peer_id);
+    if (slot == SLOT_NONE)
+        return -ENOMEM;
+    restore_fields(swarm_session(torrent, slot), delta);
+    slot = swarm_move(torrents, torrent, slot, place_of(delta));
+    if (delta->active && restore_endpoints(torrent, slot, &delta->session) != 0)
+        return -ENOMEM;
+    restore_flags(torrent, slot, delta->session.flags);
+    restore_marks(torrents, torrent, user->index, delta);
+    if (counts_snatch && delta->flags & DELTA_SNATCHED)
+        torrent->snatches++;
+    torrent->next_expiry_s = 0; /* looked at by the first walk */
+    return 0;
+}
