@@ -119,6 +119,20 @@ static void refuse_twice(const struct slot *slot, const struct listen_list *list
     }
 }
 
+/* True where the list is just what it would be if nobody had written it: as in the tracker.yaml that is shipped. */
+static bool is_standard(const struct key *key, const struct listen_list *list)
+{
+    char text[512] = "[";
+    char address[ADDRESS_TEXT_BYTES];
+    for (size_t i = 0; i < list->count; i++) {
+        strlcat(text, i == 0 ? "\"" : ", \"", sizeof text);
+        strlcat(text, address_format(&list->addresses[i], address), sizeof text);
+        strlcat(text, "\"", sizeof text);
+    }
+    strlcat(text, "]", sizeof text);
+    return strcmp(text, key->standard) == 0;
+}
+
 static void read_listen(const struct slot *slot)
 {
     struct listen_list list = {.by_default = slot->by_default};
@@ -131,6 +145,7 @@ static void read_listen(const struct slot *slot)
         slot, &list.count, sizeof *list.addresses, parse_listen,
         "IPV4:PORT or [IPV6]:PORT with a numeric address, such as 0.0.0.0:6969; port 0 for any free one");
     refuse_twice(slot, &list);
+    list.by_default = list.by_default || is_standard(slot->key, &list);
     memcpy(slot->base + slot->key->offset, &list, sizeof list);
 }
 

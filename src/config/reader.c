@@ -213,6 +213,8 @@ static bool start_config(struct reader *reader, const char *file)
     return config->file != NULL && config->lines != NULL;
 }
 
+enum { MAX_CONNECTIONS_STANDARD = 65536 };
+
 /* Values that depend on others where they are left out. */
 static void finish_defaults(struct config *config)
 {
@@ -220,7 +222,9 @@ static void finish_defaults(struct config *config)
     if (!config_wrote(config, "tracker.min_announce_interval") &&
         tracker->min_announce_interval_s > tracker->announce_interval_s)
         tracker->min_announce_interval_s = tracker->announce_interval_s;
-    config->http.max_connections_by_default = !config_wrote(config, "http.max_connections");
+    /* Written as it is by default, as in the tracker.yaml that is shipped, it still only means the default. */
+    config->http.max_connections_by_default =
+        !config_wrote(config, "http.max_connections") || config->http.max_connections == MAX_CONNECTIONS_STANDARD;
 }
 
 static void read_document(struct reader *reader, const char *text, size_t length)

@@ -22,7 +22,10 @@
 #include "tracker/tracker.h"
 #include "udp/udp.h"
 
-enum { STOP_DELIVERY_MS = 4000 }; /* of the 10 s that a graceful stop may take */
+enum {
+    STOP_DELIVERY_MS = 4000, /* of the 10 s that a graceful stop may take */
+    WORKERS_MAX = 256,       /* as the configuration allows */
+};
 
 struct daemon {
     struct config *config;
@@ -33,6 +36,7 @@ struct daemon {
     struct multipliers multipliers;
     struct tracker *tracker;
     struct registry *registry;
+    struct ring *rings[WORKERS_MAX]; /* the workers', for the ledger */
     struct ledger *ledger;
     struct state *state;
     struct http_listeners *http;
@@ -140,12 +144,11 @@ static bool ledger_gate(void *context)
 
 static int start_threads(struct daemon *daemon, struct error *error)
 {
-    struct ring *rings[256];
     unsigned count = tracker_workers(daemon->tracker);
     for (unsigned i = 0; i < count; i++)
-        rings[i] = tracker_ring(daemon->tracker, i);
+        daemon->rings[i] = tracker_ring(daemon->tracker, i);
     tracker_set_gate(daemon->tracker, ledger_gate, daemon->ledger);
-    if (ledger_start(daemon->ledger, rings, count, error) != 0 || tracker_start(daemon->tracker, error) != 0 ||
+    if (ledger_start(daemon->ledger, daemon->rings, count, error) != 0 || tracker_start(daemon->tracker, error) != 0 ||
         registry_start(daemon->registry, error) != 0 || state_start(daemon->state, error) != 0 ||
         admin_start(daemon->admin, error) != 0)
         return -1;

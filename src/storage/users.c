@@ -122,14 +122,19 @@ void users_free(struct users *users)
     free(users);
 }
 
+/* Registrations nest: a function may make sure of it whatever its caller did. */
+static _Thread_local unsigned registrations;
+
 void users_thread_register(void)
 {
-    rcu_register_thread();
+    if (registrations++ == 0)
+        rcu_register_thread();
 }
 
 void users_thread_unregister(void)
 {
-    rcu_unregister_thread();
+    if (--registrations == 0)
+        rcu_unregister_thread();
 }
 
 void users_read_begin(void)

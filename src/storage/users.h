@@ -56,7 +56,7 @@ struct users *users_new(void);
 /* No reader may be left. */
 void users_free(struct users *users);
 
-/* Every thread that reads calls these once at its start and its end. */
+/* Every thread that reads calls these at its start and its end; pairs may nest. */
 void users_thread_register(void);
 void users_thread_unregister(void);
 void users_read_begin(void);

@@ -1,0 +1,194 @@
+/* snapshot: see snapshot.h. */
+#include "storage/snapshot.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "storage/seed_marks.h"
+#include "storage/swarm.h"
+
+/* What stands before each part of a torrent's group. */
+enum { PART_END, PART_SESSION, PART_MARK };
+
+struct writing {
+    struct torrents *torrents;
+    struct users *users;
+    const struct torrent *torrent;
+    struct bytes *bytes;
+    uint32_t written;
+};
+
+static void write_user(const struct writing *writing, uint32_t index)
+{
+    const struct user *user = users_at(writing->users, index);
+    bytes_put_varint(writing->bytes, (uint64_t)user->id);
+    if (user->id == 0) { /* the database may not have it yet: named by its passkey */
+        bytes_put_u8(writing->bytes, user->passkey_length);
+        bytes_put(writing->bytes, user->passkey, user->passkey_length);
+    }
+}
+
+static void write_mark(const struct writing *writing, uint32_t user)
+{
+    const struct seed_mark *mark =
+        seed_marks_find(torrents_seed_marks(writing->torrents), writing->torrent->number, user);
+    if (mark == NULL)
+        return;
+    bytes_put_u8(writing->bytes, PART_MARK);
+    write_user(writing, user);
+    bytes_put_varint(writing->bytes, mark->seed_s);
+    bytes_put_varint(writing->bytes, mark->leech_s);
+}
+
+static void write_session(void *context, uint32_t slot)
+{
+    struct writing *writing = context;
+    struct bytes *bytes = writing->bytes;
+    const struct session *session = swarm_session(writing->torrent, slot);
+    uint8_t peer_id[PEER_ID_BYTES];
+    swarm_unpack_peer_id(writing->torrents, session, peer_id);
+    bytes_put_u8(bytes, PART_SESSION);
+    bytes_put_u16(bytes, session->flags);
+    write_user(writing, swarm_user(writing->torrent, slot));
+    bytes_put(bytes, peer_id, sizeof peer_id);
+    bytes_put_varint(bytes, session->uploaded);
+    bytes_put_varint(bytes, session->downloaded);
+    bytes_put_varint(bytes, session_left(session));
+    bytes_put_varint(bytes, session->last_ms);
+    bytes_put_u32(bytes, session->key);
+    bytes_put_u16(bytes, session->port);
+    if (session->flags & SESSION_HAS4)
+        bytes_put(bytes, swarm_endpoint(writing->torrent, slot, 4).ip, 4);
+    if (session->flags & SESSION_HAS6)
+        bytes_put(bytes, swarm_endpoint(writing->torrent, slot, 6).ip, 16);
+    if (session->flags & SESSION_ACTIVE)
+        write_mark(writing, swarm_user(writing->torrent, slot));
+    writing->written++;
+}
+
+static void begin_group(const struct writing *writing)
+{
+    const struct torrent *torrent = writing->torrent;
+    bytes_put(writing->bytes, torrent->info_hash, sizeof torrent->info_hash);
+    bytes_put_varint(writing->bytes, (uint64_t)torrent->id);
+    bytes_put_varint(writing->bytes, torrent->extra != NULL ? (uint64_t)torrent->extra->deleted_at_s : 0);
+}
+
+/* Writes buckets of one torrent until the budget is used up; true where all of it is written. */
+static bool write_torrent(struct snapshot_walk *walk, struct writing *writing, uint32_t budget)
+{
+    uint32_t buckets = swarm_buckets(writing->torrent);
+    if (buckets < walk->buckets_seen)
+        walk->bucket = 0;
+    walk->buckets_seen = buckets;
+    begin_group(writing);
+    while (walk->bucket < swarm_buckets(writing->torrent) && writing->written < budget)
+        swarm_walk_bucket(writing->torrent, walk->bucket++, write_session, writing);
+    bytes_put_u8(writing->bytes, PART_END);
+    return walk->bucket >= buckets;
+}
+
+bool snapshot_write(struct snapshot_walk *walk, struct torrents *torrents, struct users *users, uint32_t budget,
+                    struct bytes *bytes)
+{
+    struct writing writing = {.torrents = torrents, .users = users, .bytes = bytes};
+    uint32_t looked_at = 0;
+    for (; walk->torrent < torrents_count(torrents); looked_at++) {
+        if (writing.written >= budget || looked_at >= 8 * budget)
+            break;
+        writing.torrent = torrents_at(torrents, walk->torrent);
+        bool is_deleted = writing.torrent->extra != NULL && writing.torrent->extra->deleted_at_s != 0;
+        if ((swarm_total(writing.torrent) > 0 || is_deleted) && !write_torrent(walk, &writing, budget))
+            continue;
+        walk->torrent++;
+        walk->bucket = 0;
+        walk->buckets_seen = 0;
+    }
+    walk->sessions += writing.written;
+    return walk->torrent >= torrents_count(torrents);
+}
+
+/* --- reading --- */
+
+static void read_user(struct reader *reader, struct delta *delta)
+{
+    delta->user_id = (int64_t)reader_get_varint(reader);
+    delta->passkey_length = 0;
+    if (delta->user_id != 0)
+        return;
+    uint8_t length = reader_get_u8(reader);
+    if (length == 0 || length > PASSKEY_MAX) {
+        reader->failed = true;
+        return;
+    }
+    delta->passkey_length = length;
+    reader_get(reader, delta->passkey, length);
+}
+
+static struct address read_address(struct reader *reader, int family, uint16_t port)
+{
+    struct address address = {.family = (uint8_t)family, .port = port};
+    reader_get(reader, address.ip, family == 4 ? 4 : 16);
+    return address;
+}
+
+static void read_session(struct reader *reader, struct delta *delta)
+{
+    struct delta_session *session = &delta->session;
+    *session = (struct delta_session){.flags = reader_get_u16(reader)};
+    read_user(reader, delta);
+    reader_get(reader, delta->peer_id, sizeof delta->peer_id);
+    session->uploaded = reader_get_varint(reader);
+    session->downloaded = reader_get_varint(reader);
+    session->left = reader_get_varint(reader);
+    session->last_announce_ms = (int64_t)reader_get_varint(reader) + TIME_BASE_MS;
+    session->key = reader_get_u32(reader);
+    uint16_t port = reader_get_u16(reader);
+    delta->source = (struct address){.family = 4, .port = port}; /* carries the port of tombstones */
+    if (session->flags & SESSION_HAS4)
+        session->address4 = read_address(reader, 4, port);
+    if (session->flags & SESSION_HAS6)
+        session->address6 = read_address(reader, 6, port);
+    delta->active = (session->flags & SESSION_ACTIVE) != 0;
+    delta->left = session->left;
+}
+
+static int read_group(struct reader *in, const struct snapshot_reader *reader)
+{
+    struct delta delta = {.event = EVENT_NONE};
+    reader_get(in, delta.info_hash, sizeof delta.info_hash);
+    delta.torrent_id = (int64_t)reader_get_varint(in);
+    int64_t deleted_at_s = (int64_t)reader_get_varint(in);
+    if (!in->failed && deleted_at_s != 0)
+        reader->torrent(reader->context, delta.info_hash, deleted_at_s);
+    for (;;) {
+        uint8_t part = reader_get_u8(in);
+        if (in->failed || part > PART_MARK)
+            return -EBADMSG;
+        if (part == PART_END)
+            return 0;
+        if (part == PART_MARK) {
+            read_user(in, &delta);
+            uint32_t seed_s = (uint32_t)reader_get_varint(in);
+            uint32_t leech_s = (uint32_t)reader_get_varint(in);
+            if (!in->failed)
+                reader->mark(reader->context, &delta, seed_s, leech_s);
+            continue;
+        }
+        read_session(in, &delta);
+        int result = in->failed ? -EBADMSG : reader->session(reader->context, &delta);
+        if (result != 0)
+            return result;
+    }
+}
+
+int snapshot_read(const uint8_t *data, size_t size, const struct snapshot_reader *reader)
+{
+    struct reader in = {.at = data, .end = data + size};
+    while (!reader_is_at_end(&in)) {
+        int result = read_group(&in, reader);
+        if (result != 0)
+            return result;
+    }
+    return 0;
+}
