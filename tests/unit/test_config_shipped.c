@@ -14,9 +14,9 @@ static struct config *read_shipped(void)
 }
 
 /* The whole text, ended by a NUL and to be freed. */
-static char *load_shipped(size_t *length)
+static char *load(const char *name, size_t *length)
 {
-    FILE *file = fopen("tracker.yaml", "re");
+    FILE *file = fopen(name, "re");
     char *text = malloc(65536);
     cr_assert_not_null(file, "the tests run in the root of the source tree");
     *length = fread(text, 1, 65535, file);
@@ -135,7 +135,7 @@ static bool stands_in_an_example(const char *text, const struct key *key)
 Test(config_shipped, holds_every_key_of_the_schema)
 {
     size_t length;
-    char *text = load_shipped(&length);
+    char *text = load("tracker.yaml", &length);
     struct config *config = read_shipped();
     for (size_t i = 0; i < schema_size; i++) {
         bool there = is_in_element(&schema[i]) ? stands_in_an_example(text, &schema[i]) : config->lines[i] != 0;
@@ -148,7 +148,7 @@ Test(config_shipped, holds_every_key_of_the_schema)
 Test(config_shipped, tells_something_about_every_key)
 {
     size_t length;
-    char *text = load_shipped(&length);
+    char *text = load("tracker.yaml", &length);
     size_t number = 0;
     char *rest = text;
     for (char *line = strsep(&rest, "\n"); line != NULL; line = strsep(&rest, "\n")) {
@@ -165,12 +165,46 @@ Test(config_shipped, tells_something_about_every_key)
 Test(config_shipped, examples_in_comments_are_good)
 {
     size_t length;
-    char *text = load_shipped(&length);
+    char *text = load("tracker.yaml", &length);
     for (char *example = strstr(text, "\n  # - {"); example != NULL; example = strstr(example, "\n  # - {"))
         memcpy(example, "\n    - {", strlen("\n    - {"));
     struct config *config = parse_good(text);
     cr_expect_eq(config->deltas.sink_count, 3);
     config_free(config);
+    free(text);
+}
+
+/* The documentation's row of the key; NULL where there is none. */
+static const char *find_row(const char *text, const char *name)
+{
+    char start[100];
+    (void)snprintf(start, sizeof start, "\n| `%s` |", name);
+    const char *row = strstr(text, start);
+    return row == NULL ? NULL : row + 1;
+}
+
+Test(config_shipped, documentation_has_every_key_with_its_default_and_whether_sighup_takes_it)
+{
+    size_t length;
+    char *text = load("docs/configuration.md", &length);
+    for (size_t i = 0; i < schema_size; i++) {
+        const struct key *key = &schema[i];
+        if (key->type == NULL)
+            continue;
+        const char *row = find_row(text, key->name);
+        cr_assert_not_null(row, "%s is not in docs/configuration.md", key->name);
+        char line[1000];
+        char standard[200];
+        (void)snprintf(line, sizeof line, "%.*s", (int)strcspn(row, "\n"), row);
+        bool fixed = key->fixed || is_in_element(key);
+        cr_expect_not_null(strstr(line, fixed ? "| restart |" : "| yes |"), "SIGHUP: %s", line);
+        bool quoted = key->standard != NULL && key->standard[0] == '\0';
+        if (key->standard == NULL)
+            (void)snprintf(standard, sizeof standard, "| must be written |");
+        else
+            (void)snprintf(standard, sizeof standard, "| `%s`", quoted ? "\"\"" : key->standard);
+        cr_expect_not_null(strstr(line, standard), "default %s: %s", standard, line);
+    }
     free(text);
 }
 
@@ -195,7 +229,7 @@ static void survive(const char *text, size_t length)
 Test(config_shipped, cut_at_any_byte_does_no_harm, .timeout = 120)
 {
     size_t length;
-    char *text = load_shipped(&length);
+    char *text = load("tracker.yaml", &length);
     for (size_t cut = 0; cut <= length; cut++)
         survive(text, cut);
     free(text);
@@ -205,7 +239,7 @@ Test(config_shipped, mangled_at_random_does_no_harm, .timeout = 120)
 {
     static const char marks[] = ":-[]{}#&*!|>'\"%@`,? \t\n\r\0\xff\xc3~0a";
     size_t length;
-    char *text = load_shipped(&length);
+    char *text = load("tracker.yaml", &length);
     char *copy = malloc(length);
     uint64_t state = 88172645463325252;
     for (size_t round = 0; round < 3000; round++) {
