@@ -5,21 +5,21 @@
 
 enum { OPTION_URL_DATA = 2 };
 
-static uint8_t *put_u64(uint8_t *at, uint64_t value)
+static uint8_t *append_u64(uint8_t *at, uint64_t value)
 {
     value = htobe64(value);
     memcpy(at, &value, sizeof value);
     return at + sizeof value;
 }
 
-static uint8_t *put_u32(uint8_t *at, uint32_t value)
+static uint8_t *append_u32(uint8_t *at, uint32_t value)
 {
     value = htonl(value);
     memcpy(at, &value, sizeof value);
     return at + sizeof value;
 }
 
-static uint8_t *put_bytes(uint8_t *at, const void *bytes, size_t length)
+static uint8_t *append_bytes(uint8_t *at, const void *bytes, size_t length)
 {
     memcpy(at, bytes, length);
     return at + length;
@@ -28,13 +28,13 @@ static uint8_t *put_bytes(uint8_t *at, const void *bytes, size_t length)
 size_t udp_write_head(uint8_t *packet, uint64_t connection_id, uint32_t action, uint32_t transaction)
 {
     memcpy(packet, &connection_id, sizeof connection_id);
-    put_u32(packet + 8, action);
-    put_u32(packet + 12, transaction);
+    append_u32(packet + 8, action);
+    append_u32(packet + 12, transaction);
     return 16;
 }
 
 /* A path and query as they stand in the tracker's URL behind host and port. */
-static uint8_t *put_url_data(uint8_t *at, const struct passkey *passkey, enum passkey_form form)
+static uint8_t *append_url_data(uint8_t *at, const struct passkey *passkey, enum passkey_form form)
 {
     static const char query[] = "/announce?passkey=", path[] = "/announce/", last[] = "/announce";
     uint8_t *length = at + 1;
@@ -42,11 +42,11 @@ static uint8_t *put_url_data(uint8_t *at, const struct passkey *passkey, enum pa
     at += 2;
     if (form == FORM_PATH) {
         *at++ = '/';
-        at = put_bytes(at, passkey->text, passkey->length);
-        at = put_bytes(at, last, sizeof last - 1);
+        at = append_bytes(at, passkey->text, passkey->length);
+        at = append_bytes(at, last, sizeof last - 1);
     } else {
-        at = form == FORM_ANNOUNCE_PATH ? put_bytes(at, path, sizeof path - 1) : put_bytes(at, query, sizeof query - 1);
-        at = put_bytes(at, passkey->text, passkey->length);
+        at = form == FORM_ANNOUNCE_PATH ? append_bytes(at, path, sizeof path - 1) : append_bytes(at, query, sizeof query - 1);
+        at = append_bytes(at, passkey->text, passkey->length);
     }
     *length = (uint8_t)(at - length - 1);
     return at;
@@ -56,17 +56,17 @@ size_t udp_write_announce(uint8_t *packet, const struct udp_announce_facts *fact
 {
     const struct peer_announce *announce = facts->announce;
     uint8_t *at = packet + udp_write_head(packet, facts->connection_id, ACTION_ANNOUNCE, facts->transaction);
-    at = put_bytes(at, announce->info_hash, INFO_HASH_BYTES);
-    at = put_bytes(at, announce->peer_id, PEER_ID_BYTES);
-    at = put_u64(at, announce->downloaded);
-    at = put_u64(at, announce->left);
-    at = put_u64(at, announce->uploaded);
-    at = put_u32(at, announce->event);
-    at = put_u32(at, 0); /* the address is the packet's own */
-    at = put_u32(at, announce->key);
-    at = put_u32(at, (uint32_t)facts->numwant);
+    at = append_bytes(at, announce->info_hash, INFO_HASH_BYTES);
+    at = append_bytes(at, announce->peer_id, PEER_ID_BYTES);
+    at = append_u64(at, announce->downloaded);
+    at = append_u64(at, announce->left);
+    at = append_u64(at, announce->uploaded);
+    at = append_u32(at, announce->event);
+    at = append_u32(at, 0); /* the address is the packet's own */
+    at = append_u32(at, announce->key);
+    at = append_u32(at, (uint32_t)facts->numwant);
     *at++ = (uint8_t)(announce->port >> 8);
     *at++ = (uint8_t)announce->port;
-    at = put_url_data(at, &announce->passkey, facts->form);
+    at = append_url_data(at, &announce->passkey, facts->form);
     return (size_t)(at - packet);
 }
