@@ -112,9 +112,10 @@ static void move_some(struct index *index, unsigned places)
     struct table *old = &index->tables[0];
     for (; old->entries != NULL && places > 0; places--) {
         struct entry *entry = &old->entries[index->moved];
-        if (entry->reference != 0 && entry->reference != DELETED)
+        if (entry->reference != 0 && entry->reference != DELETED) {
             table_add(&index->tables[1], *entry);
-        entry->reference = DELETED;
+            entry->reference = DELETED; /* unused places stay so: walks end there */
+        }
         if (index->moved++ == old->mask) {
             free(old->entries);
             *old = (struct table){.entries = NULL};
