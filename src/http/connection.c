@@ -291,7 +291,8 @@ static void settle(struct connection *connection)
     } else if (unsent_bytes(connection) > 0) {
         set_deadline(connection, (int64_t)home->config->http.idle_timeout_s * 1000);
         watch(connection, EV_WRITE);
-    } else if (connection->state == CONNECTION_FINISHING || (home->is_draining && connection->state != CONNECTION_LINGERING)) {
+    } else if (connection->state == CONNECTION_FINISHING ||
+               (home->is_draining && connection->state != CONNECTION_LINGERING)) {
         finish(connection);
     } else {
         wait_for_input(connection);
@@ -470,8 +471,7 @@ static void on_event(evutil_socket_t fd, short what, void *context)
 
 void connection_expired(struct wheel_entry *entry)
 {
-    struct connection *connection =
-        (struct connection *)(void *)((char *)entry - offsetof(struct connection, timer));
+    struct connection *connection = (struct connection *)(void *)((char *)entry - offsetof(struct connection, timer));
     bool awaits_rest = connection->is_reading && connection->state == CONNECTION_OPEN && connection->input.length > 0;
     if (!awaits_rest || unsent_bytes(connection) > 0 || connection->is_broken) {
         connection_close(connection);

@@ -27,29 +27,31 @@ struct connection {
     short watched; /* what `event` waits for: EV_READ, EV_WRITE or 0 */
     uint8_t state; /* enum connection_state */
     bool is_tls;
-    bool is_trusted;  /* real_ip_header is believed */
-    bool is_away;     /* a request is with the workers: nothing is parsed until it is answered */
-    bool is_running;  /* connection_run is on the stack */
-    bool is_resuming; /* in home->resuming */
-    bool is_blocked;  /* the socket takes no more output for now */
-    bool is_reading;  /* the first byte of a request came, not yet the last */
-    bool has_more;    /* bytes behind the request in hand wait to be parsed */
-    bool has_ended;   /* the client sends no more */
-    bool is_broken;   /* nothing can be sent or received any more */
-    bool lingers;     /* the client may be sending still: close so that it can read the answer */
-    bool hurries;     /* gathered replies are not to wait for the one that is away */
-    struct reply_head head;  /* for the reply to the request in hand */
-    struct address peer;     /* the client's, or the proxy's */
+    bool is_trusted;        /* real_ip_header is believed */
+    bool is_away;           /* a request is with the workers: nothing is parsed until it is answered */
+    bool is_running;        /* connection_run is on the stack */
+    bool is_resuming;       /* in home->resuming */
+    bool is_blocked;        /* the socket takes no more output for now */
+    bool is_reading;        /* the first byte of a request came, not yet the last */
+    bool has_more;          /* bytes behind the request in hand wait to be parsed */
+    bool has_ended;         /* the client sends no more */
+    bool is_broken;         /* nothing can be sent or received any more */
+    bool lingers;           /* the client may be sending still: close so that it can read the answer */
+    bool hurries;           /* gathered replies are not to wait for the one that is away */
+    struct reply_head head; /* for the reply to the request in hand */
+    struct address peer;    /* the client's, or the proxy's */
     struct request request;
-    struct buffer input;     /* what came and is not yet parsed */
-    struct buffer output;    /* what is made and not yet sent (plain) */
+    struct buffer input;  /* what came and is not yet parsed */
+    struct buffer output; /* what is made and not yet sent (plain) */
     struct wheel_entry timer;
-    uint64_t generation;     /* changes when the connection closes: a late answer is for an earlier one */
-    int64_t read_ns;         /* when the request in hand was read */
-    uint32_t unsent;         /* replies in `output` */
-    size_t discarded;        /* bytes thrown away while lingering */
-    TAILQ_ENTRY(connection) link;
-    TAILQ_ENTRY(connection) resume_link;
+    uint64_t generation; /* changes when the connection closes: a late answer is for an earlier one */
+    int64_t read_ns;     /* when the request in hand was read */
+    uint32_t unsent;     /* replies in `output` */
+    size_t discarded;    /* bytes thrown away while lingering */
+    TAILQ_ENTRY(connection)
+    link;
+    TAILQ_ENTRY(connection)
+    resume_link;
 };
 
 /* Takes a new connection over, `fd` included. It may be served and closed before this returns. */

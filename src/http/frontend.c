@@ -192,7 +192,8 @@ static void reload_limit(struct http_worker *home, const struct config *config)
     uint32_t wanted = config->http.max_connections;
     uint32_t room = http_descriptor_room(wanted, home->listeners->workers);
     if (room < wanted && worker_number(home->worker) == 0)
-        log_warning("http", "max_connections lowered from %u to %u by the limit of open files (ulimit -n)", wanted, room);
+        log_warning("http", "max_connections lowered from %u to %u by the limit of open files (ulimit -n)", wanted,
+                    room);
     atomic_store_explicit(&home->listeners->max_connections, room, memory_order_relaxed);
 }
 
@@ -209,7 +210,7 @@ static void reload(struct worker *worker, void *context, const struct config *co
         log_error("http", "no memory for max_request %u", config->http.max_request_bytes);
     }
     struct connection *connection;
-    TAILQ_FOREACH(connection, &home->connections, link)
+    TAILQ_FOREACH (connection, &home->connections, link)
         connection_trust(connection);
     reload_limit(home, config);
     tls_reload(home);
@@ -223,7 +224,7 @@ static void drain_connections(struct http_worker *home)
 {
     size_t count = 0;
     struct connection *connection;
-    TAILQ_FOREACH(connection, &home->connections, link)
+    TAILQ_FOREACH (connection, &home->connections, link)
         count++;
     struct {
         struct connection *connection;
@@ -232,7 +233,7 @@ static void drain_connections(struct http_worker *home)
     if (all == NULL)
         return; /* they are closed by stop, then */
     size_t at = 0;
-    TAILQ_FOREACH(connection, &home->connections, link) {
+    TAILQ_FOREACH (connection, &home->connections, link) {
         all[at].connection = connection;
         all[at++].generation = connection->generation;
     }

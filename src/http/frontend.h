@@ -57,7 +57,7 @@ TAILQ_HEAD(connection_list, connection);
 struct http_worker {
     struct worker *worker;
     struct http_listeners *listeners;
-    const struct config *config;      /* in force */
+    const struct config *config;        /* in force */
     struct request_rules rules;         /* for requests from anyone */
     struct request_rules trusted_rules; /* for those from a trusted proxy */
     unsigned reloads;

@@ -39,8 +39,8 @@ static int open_socket(const struct address *address, bool is_shared)
         return -errno;
     if (set_option(fd, SOL_SOCKET, SO_REUSEADDR) != 0 || (is_shared && set_option(fd, SOL_SOCKET, SO_REUSEPORT) != 0) ||
         (address->family == 6 && set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY) != 0) ||
-        set_option(fd, IPPROTO_TCP, TCP_NODELAY) != 0 ||
-        bind(fd, (const struct sockaddr *)&storage, length) != 0 || (is_shared && listen(fd, BACKLOG) != 0)) {
+        set_option(fd, IPPROTO_TCP, TCP_NODELAY) != 0 || bind(fd, (const struct sockaddr *)&storage, length) != 0 ||
+        (is_shared && listen(fd, BACKLOG) != 0)) {
         int reason = errno;
         (void)close(fd);
         return -reason;
@@ -172,7 +172,8 @@ static int fit_connections(struct http_listeners *listeners, const struct config
     uint32_t room = http_descriptor_room(config->max_connections, listeners->workers);
     if (room < config->max_connections) {
         if (!config->max_connections_by_default || room == 0)
-            return error_set(error, "http.max_connections: found %u, allowed up to %u by the limit of open files (ulimit -n)",
+            return error_set(error,
+                             "http.max_connections: found %u, allowed up to %u by the limit of open files (ulimit -n)",
                              config->max_connections, room);
         log_warning("http", "max_connections lowered from %u to %u by the limit of open files (ulimit -n)",
                     config->max_connections, room);
@@ -200,8 +201,7 @@ struct http_listeners *http_listen(const struct config *config, unsigned workers
     (void)pthread_mutex_init(&listeners->tls_lock, NULL);
     if (http->tls_listen.count > 0 && (listeners->tls = tls_new(http, NULL, error)) == NULL)
         goto fail;
-    if (fit_connections(listeners, http, error) != 0 ||
-        listen_on_all(listeners, &http->listen, &plain, error) != 0 ||
+    if (fit_connections(listeners, http, error) != 0 || listen_on_all(listeners, &http->listen, &plain, error) != 0 ||
         listen_on_all(listeners, &http->tls_listen, &secure, error) != 0)
         goto fail;
     return listeners;

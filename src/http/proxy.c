@@ -86,7 +86,8 @@ static bool parse_addresses2(struct address *source, uint8_t kind, const uint8_t
 {
     unsigned family = kind >> 4;
     unsigned transport = kind & 15;
-    static const size_t sizes[] = {[FAMILY2_UNSPEC] = 0, [FAMILY2_INET] = 12, [FAMILY2_INET6] = 36, [FAMILY2_UNIX] = 216};
+    static const size_t sizes[] = {
+        [FAMILY2_UNSPEC] = 0, [FAMILY2_INET] = 12, [FAMILY2_INET6] = 36, [FAMILY2_UNIX] = 216};
     if (family > FAMILY2_UNIX || transport > TRANSPORT2_DGRAM || length < sizes[family])
         return false;
     if (transport == TRANSPORT2_UNSPEC || family == FAMILY2_UNSPEC || family == FAMILY2_UNIX)

@@ -57,11 +57,9 @@ static bool parse_digits(uint64_t *number, const char *text, size_t length, uint
     uint64_t value = 0;
     for (size_t i = 0; i < length; i++) {
         unsigned digit = (unsigned)(unsigned char)text[i] - '0';
-        if (digit > 9)
+        if (digit > 9 || digit > max || value > (max - digit) / 10)
             return false;
         value = value * 10 + digit;
-        if (value > max)
-            return false;
     }
     *number = value;
     return length > 0;
@@ -131,7 +129,10 @@ static enum fault take_event(struct announce *announce, const char *value, size_
         size_t length;
         enum announce_event event;
     } events[] = {
-        {"started", 7, EVENT_STARTED}, {"completed", 9, EVENT_COMPLETED}, {"stopped", 7, EVENT_STOPPED}, {"paused", 6, EVENT_PAUSED},
+        {"started", 7, EVENT_STARTED},
+        {"completed", 9, EVENT_COMPLETED},
+        {"stopped", 7, EVENT_STOPPED},
+        {"paused", 6, EVENT_PAUSED},
     };
     uint8_t word[16];
     int decoded = query_decode(word, sizeof word, value, length);
@@ -260,9 +261,9 @@ static enum fault take_ipv6(struct announce *announce, const char *value, size_t
 }
 
 #define COUNT_RANGE " is not a whole number from 0 to 9223372036854775807"
-#define PARAMETER(word, needed, problem)                                                              \
-    {                                                                                                 \
-        .name = #word, .length = sizeof #word - 1, .required = (needed), .take = take_##word,         \
+#define PARAMETER(word, needed, problem)                                                                    \
+    {                                                                                                       \
+        .name = #word, .length = sizeof #word - 1, .required = (needed), .take = take_##word,               \
         .missing = #word " missing", .bad_escape = #word " has a bad % escape", .bad_value = #word problem, \
     }
 
@@ -425,8 +426,9 @@ const char *query_read_scrape(uint8_t (*info_hashes)[INFO_HASH_BYTES], uint32_t 
         if (query_name_is(&pair, "passkey")) {
             route_take_query_passkey(route, pair.value, pair.value_length);
         } else if (fault == NULL && query_name_is(&pair, info_hash->name)) {
-            enum fault kind = found < max ? take_bytes(info_hashes[found], INFO_HASH_BYTES, pair.value, pair.value_length)
-                                          : FAULT_NONE;
+            enum fault kind = found < max
+                                  ? take_bytes(info_hashes[found], INFO_HASH_BYTES, pair.value, pair.value_length)
+                                  : FAULT_NONE;
             if (found == max)
                 fault = "too many info_hash in one scrape";
             else if (kind != FAULT_NONE)

@@ -21,7 +21,7 @@ enum { REPLY_BUFFER_BYTES = 4096 + SCRAPE_MAX * 128 };
 
 /* What the head has to say besides status and length. */
 struct reply_head {
-    bool closes;   /* the connection is closed after this reply */
+    bool closes;    /* the connection is closed after this reply */
     bool is_http10; /* a connection that stays open has to say so */
     bool no_body;   /* HEAD */
 };

@@ -171,7 +171,8 @@ static uint16_t take_header(struct request *request, const char *name, size_t na
     } else if (text_is(name, name_length, "transfer-encoding", 17)) {
         request->has_body = true;
     }
-    if (rules->real_ip_header != NULL && text_is(name, name_length, rules->real_ip_header, rules->real_ip_header_length))
+    if (rules->real_ip_header != NULL &&
+        text_is(name, name_length, rules->real_ip_header, rules->real_ip_header_length))
         forwarded_fold(&request->forwarded, value, value_length, rules->trusted, rules->trusted_count);
     return 0;
 }

@@ -18,8 +18,8 @@ enum request_method { METHOD_GET, METHOD_HEAD, METHOD_OTHER };
 
 /* What the parser has to know of the configuration and of the connection. */
 struct request_rules {
-    uint32_t max_bytes;           /* of request line and headers together */
-    const char *real_ip_header;   /* NULL: nobody that may be believed sent this */
+    uint32_t max_bytes;         /* of request line and headers together */
+    const char *real_ip_header; /* NULL: nobody that may be believed sent this */
     size_t real_ip_header_length;
     const struct network *trusted;
     size_t trusted_count;
@@ -32,8 +32,8 @@ struct request {
     uint32_t path_length;
     uint32_t query_at;
     uint32_t query_length;
-    uint16_t status;          /* where BAD: the answer that it gets */
-    uint8_t method;           /* enum request_method */
+    uint16_t status; /* where BAD: the answer that it gets */
+    uint8_t method;  /* enum request_method */
     bool is_http10;
     bool says_close;          /* Connection: close */
     bool says_keep_alive;     /* Connection: keep-alive */

@@ -18,13 +18,11 @@ struct tls {
     SSL_CTX *context;
 };
 
-/* The newest reason that OpenSSL has, without its numbers. */
+/* The first reason that OpenSSL has, without its numbers: later ones only tell who passed it on. */
 static const char *openssl_reason(void)
 {
-    unsigned long code = ERR_peek_last_error();
-    const char *reason = ERR_reason_error_string(code);
-    if (reason == NULL && ERR_SYSTEM_ERROR(code))
-        reason = strerror(ERR_GET_REASON(code));
+    unsigned long code = ERR_peek_error();
+    const char *reason = ERR_SYSTEM_ERROR(code) ? strerror(ERR_GET_REASON(code)) : ERR_reason_error_string(code);
     return reason != NULL ? reason : "unknown error";
 }
 
@@ -48,7 +46,8 @@ static void set_options(SSL_CTX *context)
 {
     static const unsigned char session_context[] = "privtrak";
     (void)SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
-    (void)SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE);
+    (void)SSL_CTX_set_options(context,
+                              SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE);
     (void)SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS);
     (void)SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
     (void)SSL_CTX_set_session_id_context(context, session_context, sizeof session_context - 1);
@@ -192,8 +191,8 @@ int tls_start(struct connection *connection)
     (void)pthread_mutex_unlock(&home->listeners->tls_lock);
     if (ssl == NULL)
         return -1;
-    struct bufferevent *bufferevent = bufferevent_openssl_socket_new(
-        worker_base(home->worker), connection->fd, ssl, BUFFEREVENT_SSL_ACCEPTING, BEV_OPT_CLOSE_ON_FREE);
+    struct bufferevent *bufferevent = bufferevent_openssl_socket_new(worker_base(home->worker), connection->fd, ssl,
+                                                                     BUFFEREVENT_SSL_ACCEPTING, BEV_OPT_CLOSE_ON_FREE);
     if (bufferevent == NULL) {
         SSL_free(ssl);
         return -1;

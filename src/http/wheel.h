@@ -14,7 +14,8 @@ enum { WHEEL_TICK_MS = 250, WHEEL_SLOTS = 256 };
 #define WHEEL_NEVER INT64_MAX
 
 struct wheel_entry {
-    LIST_ENTRY(wheel_entry) link;
+    LIST_ENTRY(wheel_entry)
+    link;
     int64_t deadline_ms;
     int64_t tick; /* of the slot that it is in; -1: in none */
 };

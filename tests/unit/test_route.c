@@ -40,8 +40,25 @@ Test(route, path_takes_the_three_forms_with_and_without_last_slash)
 Test(route, path_that_is_no_route_is_none)
 {
     static const char *paths[] = {
-        "", "/", "announce", "key/announce", "/key", "/Announce", "/announce//", "//announce", "/announcer", "/announc",
-        "/announce/key/x", "/x/key/announce", "/key/announce/x/y/z", "/key/announce//", "*", "//", "///", "/key/", "/a/b",
+        "",
+        "/",
+        "announce",
+        "key/announce",
+        "/key",
+        "/Announce",
+        "/announce//",
+        "//announce",
+        "/announcer",
+        "/announc",
+        "/announce/key/x",
+        "/x/key/announce",
+        "/key/announce/x/y/z",
+        "/key/announce//",
+        "*",
+        "//",
+        "///",
+        "/key/",
+        "/a/b",
     };
     for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++)
         cr_expect_eq(parse(paths[i], false).action, ROUTE_NONE, "%s", paths[i]);
@@ -176,8 +193,9 @@ Test(query, names_are_compared_without_case_and_escapes)
     static const struct {
         const char *name;
         bool same;
-    } cases[] = {{"passkey", true}, {"PassKey", true}, {"%70%41sskey", true}, {"passke", false}, {"passkeys", false},
-                 {"passkey%00", false}, {"%", false}, {"passke%7", false}, {"", false}};
+    } cases[] = {{"passkey", true}, {"PassKey", true},   {"%70%41sskey", true},
+                 {"passke", false}, {"passkeys", false}, {"passkey%00", false},
+                 {"%", false},      {"passke%7", false}, {"", false}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct query_pair pair = {cases[i].name, strlen(cases[i].name), "", 0};
         cr_expect_eq(query_name_is(&pair, "passkey"), cases[i].same, "%s", cases[i].name);
