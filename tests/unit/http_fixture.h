@@ -14,6 +14,7 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -249,6 +250,7 @@ static inline void defaults(void)
 static inline void begin(void)
 {
     struct error error;
+    (void)signal(SIGPIPE, SIG_IGN); /* as the daemon does: OpenSSL writes to sockets without MSG_NOSIGNAL */
     listeners = http_listen(&config, 1, &error);
     cr_assert_not_null(listeners, "%s", error.text);
     fake.config = &config;
