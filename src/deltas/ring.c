@@ -78,8 +78,8 @@ size_t ring_room(struct ring *ring)
 {
     uint64_t capacity = ring->mask + 1;
     uint64_t room = capacity - (ring->committed - ring->released_seen);
-    /* A batch is 64: as long as the copy promises that much, the consumer's line is left alone. */
-    if (room >= 64)
+    /* As long as the copy promises half of the ring, the consumer's line is left alone. */
+    if (room >= capacity / 2)
         return (size_t)room;
     ring->released_seen = atomic_load_explicit(&ring->released, memory_order_acquire);
     return (size_t)(capacity - (ring->committed - ring->released_seen));

@@ -1,0 +1,133 @@
+/* chain: a batch of announces gives what its announces one at a time would give, in their order. */
+#include "chain_fixture.h"
+
+static const char yaml[] = "tracker: {announce_interval: 20s, min_announce_interval: 5s, announce_jitter: 1s, "
+                           "peer_lifetime: 40s, tombstone_lifetime: 300s}\n"
+                           "middleware: {limits: {sessions_per_torrent: 2, new_torrents_per_user: 3/h}, "
+                           "privtrak: {max_rate: 4KiB, seed_time_gap: 30s}}\n";
+
+enum { ROUNDS = 3000, DELTAS_MAX = 1024 };
+
+static struct tracker_fixture together, apart;
+static struct test_announce batch_tests[BATCH_MAX], single_tests[BATCH_MAX];
+
+static uint64_t pick_number(uint64_t below)
+{
+    return (uint64_t)rand() % below;
+}
+
+/* Few users, torrents and peers, so that a batch often has several announces of one session. */
+static void fill_randomly(struct test_announce *test)
+{
+    static const enum announce_event events[] = {EVENT_NONE, EVENT_NONE,    EVENT_NONE,    EVENT_STARTED,
+                                                 EVENT_NONE, EVENT_STOPPED, EVENT_COMPLETED, EVENT_PAUSED};
+    int user = (int)pick_number(FIXTURE_USERS + 1) + 1; /* the last one is unknown */
+    fixture_fill(test, user, (int)pick_number(5), (int)pick_number(4), events[pick_number(8)], pick_number(100000),
+                 pick_number(100000), pick_number(3) * 100);
+    struct announce *announce = &test->announce;
+    announce->key = (uint32_t)pick_number(2) * 77;
+    announce->numwant = (int32_t)pick_number(12) - 1;
+    announce->protocol = (uint8_t)pick_number(PROTOCOL_COUNT);
+    announce->compact = announce->protocol == PROTOCOL_UDP || pick_number(4) > 0;
+    if (pick_number(3) == 0) {
+        announce->source.family = 6;
+        announce->source.ip[15] = announce->source.ip[3];
+    }
+    if (pick_number(20) == 0)
+        announce->source.port = 0;
+}
+
+static void copy_request(struct test_announce *to, const struct test_announce *from)
+{
+    memset(&to->announce, 0, sizeof to->announce);
+    memcpy(&to->announce, &from->announce, ANNOUNCE_FOUND_OFFSET);
+    to->announce.peers4 = to->buffer4 + ANNOUNCE_HEADROOM;
+    to->announce.peers6 = to->buffer6 + ANNOUNCE_HEADROOM;
+    to->announce.entries = to->entries;
+    to->announce.peers_max = FIXTURE_PEERS_MAX;
+}
+
+static void expect_same_answer(const struct announce *a, const struct announce *b, int round)
+{
+    cr_assert_eq(a->verdict, b->verdict, "round %d: verdict %d and %d", round, a->verdict, b->verdict);
+    cr_assert_eq(a->complete, b->complete, "round %d: complete", round);
+    cr_assert_eq(a->incomplete, b->incomplete, "round %d: incomplete", round);
+    cr_assert_eq(a->snatches, b->snatches, "round %d: snatches", round);
+    cr_assert_eq(a->interval_s, b->interval_s);
+    cr_assert_eq(a->failure, b->failure);
+    cr_assert_eq(a->warning, b->warning);
+    cr_assert_eq(a->peer4_count, b->peer4_count, "round %d: peers", round);
+    cr_assert_eq(a->peer6_count, b->peer6_count, "round %d: peers6", round);
+    if (!a->compact) {
+        for (int i = 0; i < a->peer4_count + a->peer6_count; i++)
+            cr_assert_arr_eq(a->entries[i].peer_id, b->entries[i].peer_id, PEER_ID_BYTES);
+        return;
+    }
+    cr_assert_arr_eq(a->peers4, b->peers4, (size_t)a->peer4_count * ENDPOINT4_BYTES);
+    cr_assert_arr_eq(a->peers6, b->peers6, (size_t)a->peer6_count * ENDPOINT6_BYTES);
+}
+
+/* The deltas of a round, those of one torrent in their order: between torrents a batch may order them otherwise. */
+static size_t take_deltas(struct tracker_fixture *fixture, struct delta *deltas)
+{
+    size_t count = 0;
+    while (count < DELTAS_MAX && fixture_delta(fixture, &deltas[count])) {
+        size_t at = count++;
+        for (; at > 0 && memcmp(deltas[at - 1].info_hash, deltas[at].info_hash, INFO_HASH_BYTES) > 0; at--) {
+            struct delta kept = deltas[at];
+            deltas[at] = deltas[at - 1];
+            deltas[at - 1] = kept;
+        }
+    }
+    return count;
+}
+
+static void expect_same_deltas(int round)
+{
+    static struct delta one[DELTAS_MAX], other[DELTAS_MAX];
+    size_t count = take_deltas(&together, one);
+    cr_assert_eq(count, take_deltas(&apart, other), "round %d: number of deltas", round);
+    for (size_t i = 0; i < count; i++) {
+        cr_assert_arr_eq(one[i].peer_id, other[i].peer_id, PEER_ID_BYTES);
+        cr_assert_eq(one[i].event, other[i].event, "round %d, delta %zu: event", round, i);
+        cr_assert_eq(one[i].flags, other[i].flags, "round %d, delta %zu: flags", round, i);
+        cr_assert_eq(one[i].credited_uploaded, other[i].credited_uploaded);
+        cr_assert_eq(one[i].credited_downloaded, other[i].credited_downloaded);
+        cr_assert_eq(one[i].quarantined, other[i].quarantined);
+        cr_assert_eq(one[i].seed_time_s, other[i].seed_time_s, "round %d, delta %zu: seed time", round, i);
+        cr_assert_eq(one[i].session.uploaded, other[i].session.uploaded);
+        cr_assert_eq(one[i].session.flags, other[i].session.flags);
+        cr_assert_eq(one[i].seeders, other[i].seeders);
+        cr_assert_eq(one[i].user_active, other[i].user_active);
+        cr_assert_eq(one[i].user_left, other[i].user_left);
+    }
+}
+
+Test(chain, batch_equals_its_announces_one_at_a_time, .timeout = 120)
+{
+    fixture_open(&together, yaml);
+    fixture_open(&apart, yaml);
+    srand(11);
+    for (int round = 0; round < ROUNDS; round++) {
+        unsigned count = 1 + (unsigned)pick_number(BATCH_MAX);
+        struct announce *announces[BATCH_MAX];
+        for (unsigned i = 0; i < count; i++) {
+            fill_randomly(&batch_tests[i]);
+            copy_request(&single_tests[i], &batch_tests[i]);
+            announces[i] = &batch_tests[i].announce;
+        }
+        chain_run(together.chain, announces, count);
+        for (unsigned i = 0; i < count; i++)
+            fixture_run(&apart, &single_tests[i]);
+        for (unsigned i = 0; i < count; i++)
+            expect_same_answer(&batch_tests[i].announce, &single_tests[i].announce, round);
+        expect_same_deltas(round);
+        int64_t pause_s = (int64_t)pick_number(12);
+        fixture_pass_time(&together, pause_s);
+        fixture_pass_time(&apart, pause_s);
+    }
+    cr_expect_gt(together.counters.resets, 0);
+    cr_expect_gt(together.counters.clamps, 0);
+    fixture_close(&together);
+    fixture_close(&apart);
+}
