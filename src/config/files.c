@@ -15,7 +15,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "config/reader.h"
+#include "config/reading.h"
 
 enum { GROUPS_MAX = 64, CAUSE_BYTES = 200 };
 
@@ -93,16 +93,30 @@ static bool mode_allows(const struct writer *writer, const struct stat *status, 
     return (status->st_mode & wanted) == wanted;
 }
 
-/* Whether `path`, which is there, can be written (a folder: files can be made in it). Else says why not. */
-static bool can_write(const struct writer *writer, const char *path, const struct stat *status,
+/* Whether the path is state_dir or stands somewhere in it. */
+static bool is_below_state_dir(const struct config *config, const char *path)
+{
+    size_t length = strlen(config->tracker.state_dir);
+    return strncmp(path, config->tracker.state_dir, length) == 0 && (path[length] == '\0' || path[length] == '/') &&
+           strstr(path + length, "/..") == NULL;
+}
+
+/*
+ * Whether `path`, which is there, can be written (a folder: files can be made in
+ * it). Else says why not. What stands in state_dir is given to the user before
+ * the change to it (privileges.h).
+ */
+static bool can_write(const struct inspection *inspection, const char *path, const struct stat *status,
                       char cause[static CAUSE_BYTES])
 {
+    const struct writer *writer = &inspection->writer;
     bool folder = S_ISDIR(status->st_mode);
     if (faccessat(AT_FDCWD, path, folder ? W_OK | X_OK : W_OK, AT_EACCESS) != 0) {
         (void)snprintf(cause, CAUSE_BYTES, "%s", strerror(errno));
         return false;
     }
-    if (writer->name != NULL && !mode_allows(writer, status, folder ? 3 : 2)) {
+    if (writer->name != NULL && !is_below_state_dir(inspection->config, path) &&
+        !mode_allows(writer, status, folder ? 3 : 2)) {
         (void)snprintf(cause, CAUSE_BYTES, "user %.64s has no right to write there", writer->name);
         return false;
     }
@@ -158,7 +172,7 @@ static void check_folder(struct inspection *inspection, const struct named_file 
         refuse(inspection, file, "%s in a folder that is there (%s: %s)", what, folder, strerror(errno));
     else if (!S_ISDIR(status.st_mode))
         refuse(inspection, file, "%s in a folder (%s is none)", what, folder);
-    else if (!can_write(&inspection->writer, folder, &status, cause))
+    else if (!can_write(inspection, folder, &status, cause))
         refuse(inspection, file, "%s in a folder that can be written (%s: %s)", what, folder, cause);
 }
 
@@ -174,7 +188,7 @@ static void check_state_dir(struct inspection *inspection)
             refuse(inspection, &file, "a directory (%s)", strerror(errno));
     } else if (!S_ISDIR(status.st_mode)) {
         refuse(inspection, &file, "a directory");
-    } else if (!can_write(&inspection->writer, file.path, &status, cause)) {
+    } else if (!can_write(inspection, file.path, &status, cause)) {
         refuse(inspection, &file, "a directory that can be written (%s)", cause);
     }
 }
@@ -197,7 +211,7 @@ static void check_written(struct inspection *inspection, const struct named_file
     if (stat(file->path, &status) == 0) {
         if (S_ISDIR(status.st_mode))
             refuse(inspection, file, "%s (this is a directory)", what);
-        else if (!can_write(&inspection->writer, file->path, &status, cause))
+        else if (!can_write(inspection, file->path, &status, cause))
             refuse(inspection, file, "%s that can be written (%s)", what, cause);
     } else if (!is_in_state_dir(inspection->config, file->path)) {
         check_folder(inspection, file, what);

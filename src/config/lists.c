@@ -11,7 +11,7 @@ enum {
     PREFIX_MAX = 20, /* a peer id has no more bytes (BEP 3) */
 };
 
-bool list_open(const struct slot *slot, size_t *count)
+bool slot_open_list(const struct slot *slot, size_t *count)
 {
     *count = 0;
     if (slot->node->kind != NODE_LIST) {
@@ -23,7 +23,7 @@ bool list_open(const struct slot *slot, size_t *count)
     return true;
 }
 
-void *list_new(const struct slot *slot, size_t count, size_t size)
+void *slot_new_list(const struct slot *slot, size_t count, size_t size)
 {
     void *list = calloc(count, size);
     if (list == NULL)
@@ -31,7 +31,7 @@ void *list_new(const struct slot *slot, size_t count, size_t size)
     return list;
 }
 
-struct slot list_element(const struct slot *slot, const struct node *node, size_t index,
+struct slot slot_element(const struct slot *slot, const struct node *node, size_t index,
                          char path[static KEY_PATH_BYTES])
 {
     struct slot element = *slot;
@@ -45,8 +45,8 @@ struct slot list_element(const struct slot *slot, const struct node *node, size_
 static char *new_list(const struct slot *slot, size_t *count, size_t size)
 {
     char *list = NULL;
-    if (list_open(slot, count) && *count > 0)
-        list = list_new(slot, *count, size);
+    if (slot_open_list(slot, count) && *count > 0)
+        list = slot_new_list(slot, *count, size);
     if (list == NULL)
         *count = 0;
     return list;
@@ -63,7 +63,7 @@ static char *read_elements(const struct slot *slot, size_t *count, size_t size,
     size_t i = 0;
     for (const struct node *node = slot->node->first; list != NULL && node != NULL; node = node->next, i++) {
         char path[KEY_PATH_BYTES];
-        struct slot element = list_element(slot, node, i, path);
+        struct slot element = slot_element(slot, node, i, path);
         const char *text = slot_text(&element);
         if (text == NULL || !parse(list + i * size, text, node->length))
             slot_refuse(&element, "%s", allowed);
@@ -111,7 +111,7 @@ static void refuse_twice(const struct slot *slot, const struct listen_list *list
             if (address->port != 0 && address_same_ip(address, &list->addresses[j]) &&
                 address->port == list->addresses[j].port) {
                 char path[KEY_PATH_BYTES];
-                struct slot element = list_element(slot, node, i, path);
+                struct slot element = slot_element(slot, node, i, path);
                 slot_refuse(&element, "each address once");
                 break;
             }
@@ -137,7 +137,7 @@ static void read_listen(const struct slot *slot)
 {
     struct listen_list list = {.by_default = slot->by_default};
     size_t count = 0;
-    if (slot->node->kind == NODE_LIST && list_open(slot, &count) && count > LISTEN_MAX) {
+    if (slot->node->kind == NODE_LIST && slot_open_list(slot, &count) && count > LISTEN_MAX) {
         slot_refuse(slot, "at most %d addresses", LISTEN_MAX);
         return;
     }
@@ -198,7 +198,7 @@ static bool same_networks(const struct key *key, const char *a, const char *b)
 static bool parse_port(void *place, const char *text, size_t length)
 {
     uint64_t value;
-    if (!parse_whole(&value, text, length) || value > UINT16_MAX)
+    if (!config_parse_whole(&value, text, length) || value > UINT16_MAX)
         return false;
     uint16_t port = (uint16_t)value;
     memcpy(place, &port, sizeof port);

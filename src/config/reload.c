@@ -1,7 +1,7 @@
 /* reload: which settings a running tracker cannot take over; see config.h. */
 #include <string.h>
 
-#include "config/reader.h"
+#include "config/reading.h"
 
 int config_check_reload(const struct config *now, const struct config *next, struct error *error)
 {

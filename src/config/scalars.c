@@ -60,7 +60,7 @@ static void store_u32(const struct slot *slot, uint64_t value)
     memcpy(slot->base + slot->key->offset, &narrow, sizeof narrow);
 }
 
-bool parse_whole(uint64_t *value, const char *text, size_t length)
+bool config_parse_whole(uint64_t *value, const char *text, size_t length)
 {
     if (length == 0 || length > 18)
         return false;
@@ -79,7 +79,7 @@ static bool parse_quantity(uint64_t *value, const char *text, const struct unit 
 {
     size_t digits = strspn(text, "0123456789");
     uint64_t number;
-    if (!parse_whole(&number, text, digits))
+    if (!config_parse_whole(&number, text, digits))
         return false;
     for (size_t i = 0; i < count; i++) {
         if (strcmp(text + digits, units[i].name) == 0)
@@ -163,7 +163,7 @@ static void read_count(const struct slot *slot)
 {
     const char *text = slot_text(slot);
     uint64_t value;
-    if (text != NULL && parse_whole(&value, text, strlen(text)) && in_range(slot->key, value))
+    if (text != NULL && config_parse_whole(&value, text, strlen(text)) && in_range(slot->key, value))
         store_u32(slot, value);
     else
         slot_refuse(slot, "a whole number from %" PRIu64 " to %" PRIu64, slot->key->min, slot->key->max);
@@ -184,7 +184,7 @@ static void read_workers(const struct slot *slot)
     uint64_t value;
     if (text != NULL && strcmp(text, "auto") == 0)
         store_u32(slot, usable_processors(slot->key->max));
-    else if (text != NULL && parse_whole(&value, text, strlen(text)) && in_range(slot->key, value))
+    else if (text != NULL && config_parse_whole(&value, text, strlen(text)) && in_range(slot->key, value))
         store_u32(slot, value);
     else
         slot_refuse(slot, "auto, or a whole number from %" PRIu64 " to %" PRIu64, slot->key->min, slot->key->max);
@@ -194,7 +194,7 @@ static bool parse_rate(struct rate *rate, const struct key *key, const char *tex
 {
     const char *slash = strchr(text, '/');
     uint64_t count;
-    if (slash == NULL || !parse_whole(&count, text, (size_t)(slash - text)) || !in_range(key, count))
+    if (slash == NULL || !config_parse_whole(&count, text, (size_t)(slash - text)) || !in_range(key, count))
         return false;
     for (size_t i = 0; i < sizeof rate_units / sizeof *rate_units; i++) {
         if (strcmp(slash + 1, rate_units[i].name) == 0) {
@@ -239,7 +239,7 @@ static void read_choice(const struct slot *slot)
             return;
         }
     }
-    slot_refuse(slot, "%s", list_words(allowed, sizeof allowed, slot->key->words));
+    slot_refuse(slot, "%s", schema_list_words(allowed, sizeof allowed, slot->key->words));
 }
 
 const struct value_type type_workers = {.read = read_workers, .same = same_u32};

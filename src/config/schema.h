@@ -18,12 +18,12 @@ enum {
     SCHEMA_LIMIT = 128, /* keys at most */
 };
 
-struct reader;
+struct reading;
 struct key;
 
 /* A value that is to be read: where it comes from and where it goes. */
 struct slot {
-    struct reader *reader;
+    struct reading *reading;
     const struct key *key;
     const char *path;        /* the key as messages name it: `deltas.sinks[1].path` */
     const struct node *node; /* the value */

@@ -35,7 +35,7 @@ static void refuse_key(const struct slot *element, uint32_t line, const char *ke
 {
     char path[KEY_PATH_BYTES + 16];
     (void)snprintf(path, sizeof path, "%s.%s", element->path, key);
-    faults_add(reader_faults(element->reader), line, path, "%s", text);
+    faults_add(reading_faults(element->reading), line, path, "%s", text);
 }
 
 /* Does every key that is there belong to the type, and is every key there that the type needs? */
@@ -89,7 +89,7 @@ static void read_sink(const struct slot *element, struct config_sink *sinks, siz
         slot_refuse(element, "a sink, such as {type: database}");
         return;
     }
-    read_section(element->reader, element->node, section, element->path, (char *)sink);
+    reading_take_section(element->reading, element->node, section, element->path, (char *)sink);
     if (!fill_in(&sink->path) || !fill_in(&sink->url)) {
         slot_out_of_memory(element);
         return;
@@ -111,20 +111,20 @@ static void store(const struct slot *slot, void *sinks, size_t count)
 static void read_sinks(const struct slot *slot)
 {
     size_t count;
-    if (!list_open(slot, &count) || count == 0)
+    if (!slot_open_list(slot, &count) || count == 0)
         return;
     if (count > SINKS_MAX) {
         slot_refuse(slot, "at most %d sinks", SINKS_MAX);
         return;
     }
-    struct config_sink *sinks = list_new(slot, count, sizeof *sinks);
+    struct config_sink *sinks = slot_new_list(slot, count, sizeof *sinks);
     if (sinks == NULL)
         return;
     store(slot, sinks, count);
     size_t i = 0;
     for (const struct node *node = slot->node->first; node != NULL; node = node->next, i++) {
         char path[KEY_PATH_BYTES];
-        struct slot element = list_element(slot, node, i, path);
+        struct slot element = slot_element(slot, node, i, path);
         read_sink(&element, sinks, i);
     }
 }

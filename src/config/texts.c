@@ -9,7 +9,7 @@
 
 enum { HEADER_NAME_MAX = 64 };
 
-const char *describe(const struct node *node, char found[static FOUND_BYTES])
+const char *node_describe(const struct node *node, char found[static FOUND_BYTES])
 {
     enum { SHOWN = FOUND_BYTES - 8 };
     if (node->kind != NODE_SCALAR)
@@ -40,14 +40,14 @@ void slot_refuse(const struct slot *slot, const char *format, ...)
     va_start(arguments, format);
     (void)vsnprintf(allowed, sizeof allowed, format, arguments);
     va_end(arguments);
-    faults_add(reader_faults(slot->reader), slot->node->line, slot->path, "found %s, allowed %s",
-               describe(slot->node, found), allowed);
-    reader_distrust(slot->reader, slot->key);
+    faults_add(reading_faults(slot->reading), slot->node->line, slot->path, "found %s, allowed %s",
+               node_describe(slot->node, found), allowed);
+    reading_distrust(slot->reading, slot->key);
 }
 
 void slot_out_of_memory(const struct slot *slot)
 {
-    reader_faults(slot->reader)->out_of_memory = true;
+    reading_faults(slot->reading)->out_of_memory = true;
 }
 
 const char *slot_text(const struct slot *slot)
@@ -76,7 +76,7 @@ void slot_keep_text(const struct slot *slot)
         slot_out_of_memory(slot);
 }
 
-const char *list_words(char *list, size_t size, const char *const *words)
+const char *schema_list_words(char *list, size_t size, const char *const *words)
 {
     size_t used = 0;
     list[0] = '\0';
@@ -132,7 +132,7 @@ static void read_word(const struct slot *slot)
             return;
         }
     }
-    slot_refuse(slot, "%s", list_words(allowed, sizeof allowed, slot->key->words));
+    slot_refuse(slot, "%s", schema_list_words(allowed, sizeof allowed, slot->key->words));
 }
 
 static void read_header(const struct slot *slot)

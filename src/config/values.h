@@ -32,7 +32,7 @@ extern const struct value_type type_sinks;    /* sinks.c: struct config_sink * a
 
 /* What was found, for a message: the text itself, cut where it is long, or what it is instead. */
 enum { FOUND_BYTES = 100 };
-const char *describe(const struct node *node, char found[static FOUND_BYTES]);
+const char *node_describe(const struct node *node, char found[static FOUND_BYTES]);
 
 /* Tells `found VALUE, allowed …`; the format is for what is allowed. */
 void slot_refuse(const struct slot *slot, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -50,27 +50,28 @@ bool slot_is_built_in(const struct slot *slot);
 void slot_keep_text(const struct slot *slot);
 
 /* Writes "a, b or c"; returns `list`. `words` is ended by NULL. */
-const char *list_words(char *list, size_t size, const char *const *words);
+const char *schema_list_words(char *list, size_t size, const char *const *words);
 
 /* Reads a whole decimal number of at most 18 digits. */
-bool parse_whole(uint64_t *value, const char *text, size_t length);
+bool config_parse_whole(uint64_t *value, const char *text, size_t length);
 
 /* Counts the elements; false, told as a fault, where the slot holds no list. */
-bool list_open(const struct slot *slot, size_t *count);
+bool slot_open_list(const struct slot *slot, size_t *count);
 
 /* Zeroed memory for `count` > 0 elements; NULL is already noted. */
-void *list_new(const struct slot *slot, size_t count, size_t size);
+void *slot_new_list(const struct slot *slot, size_t count, size_t size);
 
 /* The slot of one element, whose path is written into `path`. */
-struct slot list_element(const struct slot *slot, const struct node *node, size_t index,
+struct slot slot_element(const struct slot *slot, const struct node *node, size_t index,
                          char path[static KEY_PATH_BYTES]);
 
-/* Reads the mapping `node` by the keys that stand in `section`, with defaults for those that are not written (reader.c). */
-void read_section(struct reader *reader, const struct node *node, const char *section, const char *path, char *base);
+/* Reads the mapping `node` by the keys that stand in `section`, with defaults for those that are not written (reading.c). */
+void reading_take_section(struct reading *reading, const struct node *node, const char *section, const char *path,
+                          char *base);
 
-struct faults *reader_faults(struct reader *reader);
+struct faults *reading_faults(struct reading *reading);
 
 /* Remembers that a key's value is not to be trusted, so that nothing is concluded from it. */
-void reader_distrust(struct reader *reader, const struct key *key);
+void reading_distrust(struct reading *reading, const struct key *key);
 
 #endif

@@ -111,17 +111,27 @@ Test(config_files, state_dir_that_cannot_be_written_is_told)
     expect_good("");
 }
 
-Test(config_files, state_dir_must_be_for_the_user_that_is_changed_to)
+Test(config_files, what_is_written_outside_state_dir_must_be_for_the_user_that_is_changed_to)
 {
+    static const char text[] = "privileges: {user: nobody}\nlog: {file: ../logs/log}\n";
     if (geteuid() != 0)
         cr_skip_test("only root changes to another user");
     cr_assert_eq(mkdir("var", 0700), 0);
-    expect_bad("privileges: {user: nobody}", "1: tracker.state_dir", "user nobody has no right to write there");
-    cr_assert_eq(chown("var", NOBODY, NOBODY), 0);
     expect_good("privileges: {user: nobody}");
-    cr_assert_eq(chown("var", 0, 0), 0);
-    cr_assert_eq(chmod("var", 0707), 0);
-    expect_good("privileges: {user: nobody}");
+    cr_assert_eq(mkdir("logs", 0700), 0);
+    expect_bad(text, "2: log.file", "user nobody has no right to write there");
+    cr_assert_eq(chown("logs", NOBODY, 0), 0);
+    expect_good(text);
+    cr_assert_eq(chown("logs", 0, NOBODY), 0);
+    expect_bad(text, "2: log.file", "user nobody has no right to write there");
+    cr_assert_eq(chmod("logs", 0770), 0);
+    expect_good(text);
+    cr_assert_eq(chown("logs", 0, 0), 0);
+    cr_assert_eq(chmod("logs", 0703), 0);
+    expect_good(text);
+    write_file("logs/log", "");
+    cr_assert_eq(chmod("logs/log", 0600), 0);
+    expect_bad(text, "2: log.file", "user nobody has no right to write there");
 }
 
 Test(config_files, the_user_must_be_known)

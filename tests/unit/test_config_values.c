@@ -476,3 +476,23 @@ Test(config_values, nothing_is_no_value)
     cr_expect_str_eq(config->log.file, "var/null");
     config_free(config);
 }
+
+/* `count` times `element`, between `start` and `end`. */
+static const char *repeat(const char *start, const char *element, size_t count, const char *end)
+{
+    static char text[20000];
+    size_t used = (size_t)snprintf(text, sizeof text, "%s", start);
+    for (size_t i = 0; i < count; i++)
+        used += (size_t)snprintf(text + used, sizeof text - used, "%s", element);
+    (void)snprintf(text + used, sizeof text - used, "%s", end);
+    return text;
+}
+
+Test(config_values, lists_of_listeners_and_sinks_are_bounded)
+{
+    config_free(parse_good(repeat("udp: {listen: [", "'0.0.0.0:0',", 256, "]}")));
+    expect_fault(repeat("udp: {listen: [", "'0.0.0.0:0',", 257, "]}"),
+                 "t.yaml:1: udp.listen: found a list, allowed at most 256 addresses");
+    expect_fault(repeat("deltas: {sinks: [", "{type: database},", 65, "]}"),
+                 "t.yaml:1: deltas.sinks: found a list, allowed at most 64 sinks");
+}

@@ -1,5 +1,5 @@
-/* reader: tracker.yaml to struct config, by the schema; see config.h and reader.h. */
-#include "config/reader.h"
+/* reading: tracker.yaml to struct config, by the schema; see config.h and reading.h. */
+#include "config/reading.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,23 +13,23 @@
 
 enum { STANDARD_BYTES = 64 }; /* longer than any default that is no list */
 
-struct faults *reader_faults(struct reader *reader)
+struct faults *reading_faults(struct reading *reading)
 {
-    return &reader->faults;
+    return &reading->faults;
 }
 
-void reader_distrust(struct reader *reader, const struct key *key)
+void reading_distrust(struct reading *reading, const struct key *key)
 {
-    reader->distrusted[key - schema] = true;
+    reading->distrusted[key - schema] = true;
 }
 
 /* A section that is no mapping: the defaults in its place say nothing about what the operator wanted. */
-static void distrust_section(struct reader *reader, const char *section)
+static void distrust_section(struct reading *reading, const char *section)
 {
     size_t length = strlen(section);
     for (size_t i = 0; i < schema_size; i++) {
         if (length == 0 || (strncmp(schema[i].name, section, length) == 0 && schema[i].name[length] == '.'))
-            reader->distrusted[i] = true;
+            reading->distrusted[i] = true;
     }
 }
 
@@ -63,13 +63,13 @@ static void read_standard(struct slot *slot)
     document_free(root);
 }
 
-static void read_key(struct reader *reader, const struct key *key, const struct node *node, const char *path,
+static void read_key(struct reading *reading, const struct key *key, const struct node *node, const char *path,
                      char *base)
 {
     struct slot slot = {
-        .reader = reader, .key = key, .path = path, .node = node, .base = base, .by_default = node == NULL};
+        .reading = reading, .key = key, .path = path, .node = node, .base = base, .by_default = node == NULL};
     if (key->type == NULL)
-        read_section(reader, node, key->name, path, base);
+        reading_take_section(reading, node, key->name, path, base);
     else if (node == NULL && key->standard != NULL)
         read_standard(&slot);
     else if (node != NULL && slot_is_built_in(&slot))
@@ -86,7 +86,7 @@ static const struct key *find_in(const char *section, const char *name)
     return NULL;
 }
 
-static void refuse_unknown(struct reader *reader, const char *section, const char *path, const struct node *key)
+static void refuse_unknown(struct reading *reading, const char *section, const char *path, const struct node *key)
 {
     const char *names[SCHEMA_LIMIT + 1];
     size_t count = 0;
@@ -98,52 +98,54 @@ static void refuse_unknown(struct reader *reader, const char *section, const cha
     char list[400];
     char found[FOUND_BYTES];
     char joined[KEY_PATH_BYTES];
-    faults_add(&reader->faults, key->line, join_path(joined, path, describe(key, found)),
-               "found an unknown key, allowed %s", list_words(list, sizeof list, names));
+    faults_add(&reading->faults, key->line, join_path(joined, path, node_describe(key, found)),
+               "found an unknown key, allowed %s", schema_list_words(list, sizeof list, names));
 }
 
 /* Reads what is written in the section, noting the lines of its keys by their place in the schema. */
-static void read_written(struct reader *reader, const struct node *node, const char *section, const char *path,
+static void read_written(struct reading *reading, const struct node *node, const char *section, const char *path,
                          char *base, uint32_t lines[static SCHEMA_LIMIT])
 {
     for (const struct node *child = node->first; child != NULL; child = child->next) {
         const struct key *key = find_in(section, child->key->text);
         char joined[KEY_PATH_BYTES];
         if (key == NULL) {
-            refuse_unknown(reader, section, path, child->key);
+            refuse_unknown(reading, section, path, child->key);
             continue;
         }
         (void)join_path(joined, path, child->key->text);
         size_t place = (size_t)(key - schema);
         if (lines[place] != 0) {
-            faults_add(&reader->faults, child->key->line, joined, "found a second time, allowed once (line %u has it)",
+            faults_add(&reading->faults, child->key->line, joined, "found a second time, allowed once (line %u has it)",
                        lines[place]);
-            reader_distrust(reader, key);
+            reading_distrust(reading, key);
             continue;
         }
         lines[place] = child->key->line;
-        if (base == (char *)reader->config)
-            reader->config->lines[place] = child->key->line;
-        read_key(reader, key, child, joined, base);
+        if (base == (char *)reading->config)
+            reading->config->lines[place] = child->key->line;
+        read_key(reading, key, child, joined, base);
     }
 }
 
-void read_section(struct reader *reader, const struct node *node, const char *section, const char *path, char *base)
+void reading_take_section(struct reading *reading, const struct node *node, const char *section, const char *path,
+                          char *base)
 {
     uint32_t lines[SCHEMA_LIMIT] = {0};
     if (node != NULL && node->kind == NODE_MAPPING) {
-        read_written(reader, node, section, path, base, lines);
+        read_written(reading, node, section, path, base, lines);
     } else if (node != NULL && !node_is_nothing(node)) {
         char found[FOUND_BYTES];
-        faults_add(&reader->faults, node->line, path[0] == '\0' ? NULL : path, "found %s, allowed %s",
-                   describe(node, found), path[0] == '\0' ? "sections such as tracker: or http:" : "a section of keys");
-        distrust_section(reader, section);
+        faults_add(&reading->faults, node->line, path[0] == '\0' ? NULL : path, "found %s, allowed %s",
+                   node_describe(node, found),
+                   path[0] == '\0' ? "sections such as tracker: or http:" : "a section of keys");
+        distrust_section(reading, section);
     }
     const char *own;
     for (size_t i = 0; i < schema_size; i++) {
         char joined[KEY_PATH_BYTES];
         if (lines[i] == 0 && schema_is_in(&schema[i], section, &own))
-            read_key(reader, &schema[i], NULL, join_path(joined, path, own), base);
+            read_key(reading, &schema[i], NULL, join_path(joined, path, own), base);
     }
 }
 
@@ -202,10 +204,10 @@ static bool resolve_paths(struct config *config)
     return done;
 }
 
-static bool start_config(struct reader *reader, const char *file)
+static bool start_config(struct reading *reading, const char *file)
 {
     struct config *config = calloc(1, sizeof *config);
-    reader->config = config;
+    reading->config = config;
     if (config == NULL)
         return false;
     config->file = strdup(file);
@@ -227,35 +229,35 @@ static void finish_defaults(struct config *config)
         !config_wrote(config, "http.max_connections") || config->http.max_connections == MAX_CONNECTIONS_STANDARD;
 }
 
-static void read_document(struct reader *reader, const char *text, size_t length)
+static void read_document(struct reading *reading, const char *text, size_t length)
 {
     struct node *root;
     uint32_t line;
     struct error error;
     if (document_parse(text, length, &root, &line, &error) != 0) {
-        faults_add(&reader->faults, line, NULL, "%s", error.text);
+        faults_add(&reading->faults, line, NULL, "%s", error.text);
         return;
     }
-    read_section(reader, root, "", "", (char *)reader->config);
+    reading_take_section(reading, root, "", "", (char *)reading->config);
     document_free(root);
-    if (reader->faults.out_of_memory)
+    if (reading->faults.out_of_memory)
         return;
-    finish_defaults(reader->config);
-    check_contradictions(reader);
-    if (reader->faults.count == 0 && !resolve_paths(reader->config))
-        reader->faults.out_of_memory = true;
+    finish_defaults(reading->config);
+    reading_check(reading);
+    if (reading->faults.count == 0 && !resolve_paths(reading->config))
+        reading->faults.out_of_memory = true;
 }
 
 struct config *config_parse(const char *file, const char *text, size_t length, config_fault_fn *fault, void *context)
 {
-    struct reader reader = {.faults = {.file = file}};
-    if (start_config(&reader, file))
-        read_document(&reader, text, length);
+    struct reading reading = {.faults = {.file = file}};
+    if (start_config(&reading, file))
+        read_document(&reading, text, length);
     else
-        reader.faults.out_of_memory = true;
-    if (faults_tell(&reader.faults, fault, context) == 0)
-        return reader.config;
-    config_free(reader.config);
+        reading.faults.out_of_memory = true;
+    if (faults_tell(&reading.faults, fault, context) == 0)
+        return reading.config;
+    config_free(reading.config);
     return NULL;
 }
 
