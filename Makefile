@@ -60,6 +60,9 @@ $(BUILD)/obj/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(COMPILE) -MMD -MP -c -o $@ $<
 
+# The assembler includes the page, which the compiler's list of dependencies does not know.
+$(BUILD)/obj/src/admin/dashboard.o: src/admin/dashboard.html
+
 $(BUILD)/libprivtrak.a: $(LIB_OBJECTS)
 	@rm -f $@
 	$(AR) qcs $@ $^

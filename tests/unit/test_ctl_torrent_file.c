@@ -1,8 +1,10 @@
-/* Reading .torrent files: privtrakctl's own files are no part of the library, so the test brings the source in. */
+/* Reading .torrent files. */
 #include <criterion/criterion.h>
+#include <stdio.h>
+#include <string.h>
 
-#include "../../src/ctl/torrent_file.c"
 #include "base/hex.h"
+#include "ctl/torrent_file.h"
 
 static struct torrent_file torrent;
 static struct error error;
