@@ -18,7 +18,7 @@
 
 enum {
     CONNECTIONS_MAX = 128,
-    LISTENERS_MAX = 32,
+    LISTENERS_MAX = 256, /* as many as tracker.yaml may name */
     HEADERS_MAX = 8 * 1024,
     BODY_READ_MAX = 256 * 1024, /* what is between CALL_BODY_MAX and this gets a proper answer */
     SWEEP_MS = 250,
