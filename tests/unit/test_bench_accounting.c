@@ -1,11 +1,8 @@
-/*
- * Tests of the generators' own model of the accounting rules. privtrak-bench is a
- * program and no part of the library: its tests take in the files that they are about.
- */
-#include "bench/accounting.c" /* NOLINT(bugprone-suspicious-include) */
-#include "bench/random.c"     /* NOLINT(bugprone-suspicious-include) */
+/* Tests of the generators' own model of the accounting rules. */
+#include "bench/accounting.h"
 
 #include <criterion/criterion.h>
+#include <string.h>
 #include <jansson.h>
 
 enum { SECOND = 1000, MINUTE = 60 * SECOND, MIB = 1 << 20 };

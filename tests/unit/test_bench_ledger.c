@@ -1,9 +1,10 @@
 /* Tests of the ledger file, and of holding its rows against the database's. */
-#include "bench/compare.c"     /* NOLINT(bugprone-suspicious-include) */
-#include "bench/ledger_file.c" /* NOLINT(bugprone-suspicious-include) */
-#include "bench/options.c"     /* NOLINT(bugprone-suspicious-include) */
+#include "bench/compare.h"
+#include "bench/ledger_file.h"
 
 #include <criterion/criterion.h>
+#include <string.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #define HASH "00112233445566778899aabbccddeeff00112233"

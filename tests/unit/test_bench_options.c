@@ -1,7 +1,8 @@
 /* Tests of the command line of privtrak-bench's commands. */
-#include "bench/options.c" /* NOLINT(bugprone-suspicious-include) */
+#include "bench/options.h"
 
 #include <criterion/criterion.h>
+#include <string.h>
 
 Test(bench_options, numbers_are_read_whole_and_within_their_range)
 {

@@ -1,8 +1,10 @@
 /* Tests of the generators' model of users, torrents and clients. */
-#include "bench/random.c" /* NOLINT(bugprone-suspicious-include) */
-#include "bench/swarm.c"  /* NOLINT(bugprone-suspicious-include) */
+#include "bench/random.h"
+#include "bench/swarm.h"
 
 #include <criterion/criterion.h>
+#include <string.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 static struct world world;

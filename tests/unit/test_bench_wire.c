@@ -1,9 +1,10 @@
 /* Tests of what the generators write, and of how they read answers. */
-#include "bench/http_reply.c"   /* NOLINT(bugprone-suspicious-include) */
-#include "bench/http_request.c" /* NOLINT(bugprone-suspicious-include) */
-#include "bench/udp_packet.c"   /* NOLINT(bugprone-suspicious-include) */
+#include "bench/http_reply.h"
+#include "bench/http_request.h"
+#include "bench/udp_packet.h"
 
 #include <criterion/criterion.h>
+#include <string.h>
 
 static const char tail[] = " HTTP/1.1\r\n\r\n";
 
