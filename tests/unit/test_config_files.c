@@ -114,8 +114,10 @@ Test(config_files, state_dir_that_cannot_be_written_is_told)
 Test(config_files, what_is_written_outside_state_dir_must_be_for_the_user_that_is_changed_to)
 {
     static const char text[] = "privileges: {user: nobody}\nlog: {file: ../logs/log}\n";
-    if (geteuid() != 0)
+    if (geteuid() != 0) {
+        remove_folder(); /* a skipped test does not come to its end */
         cr_skip_test("only root changes to another user");
+    }
     cr_assert_eq(mkdir("var", 0700), 0);
     expect_good("privileges: {user: nobody}");
     cr_assert_eq(mkdir("logs", 0700), 0);
