@@ -110,8 +110,8 @@ uint64_t journal_next_whole_frame(int fd, uint64_t offset)
     return found;
 }
 
-/* Whether a whole frame behind `offset` says that the record `seq` was on disk: then it did not tear, it was damaged. */
-static bool was_synced(int fd, uint64_t offset, uint64_t seq)
+/* Whether a whole frame at or behind `offset` says that the record `seq` was on disk. */
+static bool file_tells_of(int fd, uint64_t offset, uint64_t seq)
 {
     struct segment_reader reader;
     struct frame frame;
@@ -129,9 +129,49 @@ static bool was_synced(int fd, uint64_t offset, uint64_t seq)
     return synced;
 }
 
+/* The segments on disk, and which of them hold nothing that counts. */
+struct candidates {
+    struct segment_list list;
+    bool *dropped;
+};
+
+/*
+ * Whether anything behind `offset` in segment `number`, or in a later one, says that the record `seq` was on disk. If so
+ * it was damaged, else it, and all behind it, was being written when the power went.
+ */
+static bool was_synced(struct journal *journal, const struct candidates *all, size_t number, uint64_t offset, uint64_t seq)
+{
+    for (size_t i = number; i < all->list.count; i++) {
+        uint8_t bytes[SEGMENT_HEADER_BYTES];
+        struct segment_header header;
+        const struct segment *segment = &all->list.segments[i];
+        if (all->dropped[i])
+            continue;
+        int fd = journal_segment_open(journal->directory_fd, segment->serial, segment->first_seq, O_RDONLY);
+        if (fd < 0)
+            return true;
+        bool told = file_tells_of(fd, i == number ? offset : 0, seq);
+        if (i > number && pread(fd, bytes, sizeof(bytes), 0) == (ssize_t)sizeof(bytes) &&
+            segment_header_read(&header, bytes, NULL) == SEGMENT_GOOD)
+            told = told || header.synced_seq >= seq;
+        close(fd);
+        if (told)
+            return true;
+    }
+    return false;
+}
+
+static void drop_from(struct candidates *all, size_t number)
+{
+    for (size_t i = number; i < all->list.count; i++)
+        all->dropped[i] = true;
+}
+
 /* One segment under examination. */
 struct check {
     struct journal *journal;
+    struct candidates *all;
+    size_t number;
     struct segment *segment;
     const struct segment *next; /* NULL: it is the newest */
     char name[SEGMENT_NAME_BYTES];
@@ -139,29 +179,45 @@ struct check {
     struct error *error;
 };
 
+static int check_open(struct check *check, struct journal *journal, struct candidates *all, size_t number,
+                      struct error *error)
+{
+    struct segment *segment = &all->list.segments[number];
+    *check = (struct check){.journal = journal, .all = all, .number = number, .segment = segment, .error = error};
+    for (size_t i = all->list.count; i-- > number + 1;)
+        if (!all->dropped[i])
+            check->next = &all->list.segments[i];
+    segment_name(check->name, segment->serial, segment->first_seq);
+    if (segment_reader_init(&check->reader, error) != 0)
+        return -1;
+    int fd = journal_segment_open(journal->directory_fd, segment->serial, segment->first_seq, O_RDWR);
+    if (fd < 0) {
+        segment_reader_clear(&check->reader);
+        return error_set(error, "%s/%s: cannot be opened: %s", journal->directory, check->name, strerror(errno));
+    }
+    segment_reader_open(&check->reader, fd, SEGMENT_HEADER_BYTES);
+    return 0;
+}
+
 static int damaged(struct check *check, uint64_t offset, const char *what)
 {
     return error_set(check->error, "%s/%s: damaged at byte %" PRIu64 ": %s; %s", check->journal->directory, check->name,
                      offset, what, what_to_do);
 }
 
-/* The newest segment ends at `end` with whole frames; what is behind was not on disk when the tracker ended. */
-static int cut_tail(struct check *check, uint64_t end, uint64_t expected)
+/* What stands behind `end`, and in all later segments, was not on disk when the tracker ended. */
+static int cut_tail(struct check *check, uint64_t end)
 {
     struct stat status;
     int fd = check->reader.fd;
     if (fstat(fd, &status) != 0)
         return error_set(check->error, "%s/%s: %s", check->journal->directory, check->name, strerror(errno));
-    if ((uint64_t)status.st_size == end)
-        return 0;
-    if (was_synced(fd, end, expected)) {
-        char what[80];
-        snprintf(what, sizeof(what), "record %" PRIu64 ", which was on disk, cannot be read", expected);
-        return damaged(check, end, what);
-    }
-    log_warning("journal", "file=%s/%s: cut off %" PRIu64 " bytes of records that were being written, behind seq %" PRIu64,
-                check->journal->directory, check->name, (uint64_t)status.st_size - end, expected - 1);
-    if (ftruncate(fd, (off_t)end) != 0 || fsync(fd) != 0)
+    if ((uint64_t)status.st_size > end || check->next != NULL)
+        log_warning("journal", "file=%s/%s: cut off %" PRIu64 " bytes%s of records that were being written, behind seq %" PRIu64,
+                    check->journal->directory, check->name, (uint64_t)status.st_size - end,
+                    check->next != NULL ? " and the files behind it" : "", check->segment->last_seq);
+    drop_from(check->all, check->number + 1);
+    if ((uint64_t)status.st_size > end && (ftruncate(fd, (off_t)end) != 0 || fsync(fd) != 0))
         return error_set(check->error, "%s/%s: cannot cut off the torn end: %s", check->journal->directory, check->name,
                          strerror(errno));
     return 0;
@@ -170,19 +226,22 @@ static int cut_tail(struct check *check, uint64_t end, uint64_t expected)
 static int check_end(struct check *check, enum frame_verdict verdict, uint64_t end, uint64_t expected)
 {
     struct segment *segment = check->segment;
+    const struct segment *next = check->next;
     segment->last_seq = expected - 1;
     segment->bytes = end;
-    if (check->next == NULL)
-        return cut_tail(check, end, expected);
     /* A file that was given up after a failed sync is believed up to where its successor begins. */
-    if (segment->last_seq >= check->next->after_seq) {
-        if (segment->last_seq >= check->next->first_seq)
-            segment->last_seq = check->next->first_seq - 1;
+    if (next != NULL && segment->last_seq >= next->after_seq) {
+        if (segment->last_seq >= next->first_seq)
+            segment->last_seq = next->first_seq - 1;
         return 0;
     }
+    if (!was_synced(check->journal, check->all, check->number, end, expected))
+        return cut_tail(check, end);
     char what[120];
-    snprintf(what, sizeof(what), "records %" PRIu64 " to %" PRIu64 " %s", expected, check->next->after_seq,
-             verdict == FRAME_END ? "are missing" : "cannot be read");
+    if (next != NULL && verdict == FRAME_END)
+        snprintf(what, sizeof(what), "records %" PRIu64 " to %" PRIu64 " are missing", expected, next->after_seq);
+    else
+        snprintf(what, sizeof(what), "record %" PRIu64 ", which was on disk, cannot be read", expected);
     return damaged(check, end, what);
 }
 
@@ -204,6 +263,7 @@ static int check_frames(struct check *check)
     }
 }
 
+/* 0: good; 1: damaged; -1: whole, but not to be used. */
 static int check_header(struct check *check)
 {
     uint8_t bytes[SEGMENT_HEADER_BYTES];
@@ -214,7 +274,6 @@ static int check_header(struct check *check)
     if (got < 0)
         return error_set(check->error, "%s/%s: cannot be read: %s", journal->directory, check->name, strerror(errno));
     enum segment_verdict verdict = SEGMENT_DAMAGED;
-    error_set(&reason, "it is too short");
     if (got == (ssize_t)sizeof(bytes))
         verdict = segment_header_read(&header, bytes, &reason);
     if (verdict == SEGMENT_FOREIGN)
@@ -232,86 +291,104 @@ static int check_header(struct check *check)
     return 0;
 }
 
-static int check_open(struct check *check, struct journal *journal, struct segment *segment, struct error *error)
-{
-    *check = (struct check){.journal = journal, .segment = segment, .error = error};
-    segment_name(check->name, segment->serial, segment->first_seq);
-    if (segment_reader_init(&check->reader, error) != 0)
-        return -1;
-    int fd = journal_segment_open(journal->directory_fd, segment->serial, segment->first_seq, O_RDWR);
-    if (fd < 0) {
-        segment_reader_clear(&check->reader);
-        return error_set(error, "%s/%s: cannot be opened: %s", journal->directory, check->name, strerror(errno));
-    }
-    segment_reader_open(&check->reader, fd, SEGMENT_HEADER_BYTES);
-    return 0;
-}
-
-/* 0: whole; 1: damaged, but of no consequence, because nothing in it was ever synced; -1. */
-static int examine_header(struct journal *journal, struct segment *segment, bool newest, struct error *error)
+/* Reads one header; where it is damaged and nothing from there on was on disk, all of that is dropped. */
+static int examine_header(struct journal *journal, struct candidates *all, size_t number, struct error *error)
 {
     struct check check;
-    if (check_open(&check, journal, segment, error) != 0)
+    if (check_open(&check, journal, all, number, error) != 0)
         return -1;
     int result = check_header(&check);
-    if (result == 1) {
-        bool empty = journal_next_whole_frame(check.reader.fd, 0) == UINT64_MAX;
-        if (!newest || !empty)
-            result = damaged(&check, 0, "its header cannot be read");
+    if (result == 1 && was_synced(journal, all, number, 0, check.segment->first_seq)) {
+        result = damaged(&check, 0, "its header cannot be read");
+    } else if (result == 1) {
+        drop_from(all, number);
+        result = 0;
     }
     segment_reader_clear(&check.reader);
     return result;
 }
 
-static void drop(struct journal *journal, const struct segment *segment, const char *why)
+/* Reads all headers, newest first: what a later file begins with counts only there. */
+static int sift(struct journal *journal, struct candidates *all, struct error *error)
 {
-    char name[SEGMENT_NAME_BYTES];
-    segment_name(name, segment->serial, segment->first_seq);
-    log_info("journal", "removing %s/%s: %s", journal->directory, name, why);
-    unlinkat(journal->directory_fd, name, 0);
-}
-
-/* Reads all headers, and removes the files that hold nothing that counts. */
-static int sift(struct journal *journal, struct segment_list *list, struct error *error)
-{
-    uint64_t limit = UINT64_MAX; /* what a later file begins with counts only there */
-    size_t kept = list->count;
-    for (size_t i = list->count; i-- > 0;) {
-        struct segment segment = list->segments[i];
-        int result = segment.first_seq >= limit ? 0 : examine_header(journal, &segment, i + 1 == list->count, error);
-        if (result < 0)
-            return -1;
-        if (segment.first_seq >= limit || result == 1) {
-            drop(journal, &segment, result == 1 ? "it was being made" : "it was written anew into another file");
+    uint64_t limit = UINT64_MAX;
+    for (size_t i = all->list.count; i-- > 0;) {
+        if (all->list.segments[i].first_seq >= limit) {
+            all->dropped[i] = true;
             continue;
         }
-        limit = segment.first_seq;
-        list->segments[--kept] = segment;
+        if (examine_header(journal, all, i, error) != 0)
+            return -1;
+        if (!all->dropped[i])
+            limit = all->list.segments[i].first_seq;
     }
-    if (list->count > 0)
-        journal->next_serial = list->segments[list->count - 1].serial + 1;
-    list->count -= kept;
-    if (kept > 0)
-        memmove(list->segments, list->segments + kept, list->count * sizeof(*list->segments));
+    if (all->list.count > 0)
+        journal->next_serial = all->list.segments[all->list.count - 1].serial + 1;
     return 0;
 }
 
-static int check_segments(struct journal *journal, struct segment_list *list, struct error *error)
+/*
+ * After a crash of the tracker alone the kernel may still hold what was never synced. It will be given to the sinks now,
+ * so a power cut must not take it back.
+ */
+static int make_safe(struct check *check)
 {
-    for (size_t i = 0; i < list->count; i++) {
+    if (check->journal->io.sync(check->reader.fd) == 0)
+        return 0;
+    return error_set(check->error, "%s/%s: cannot be synced: %s", check->journal->directory, check->name, strerror(errno));
+}
+
+static int check_segments(struct journal *journal, struct candidates *all, struct error *error)
+{
+    for (size_t i = 0; i < all->list.count; i++) {
         struct check check;
-        if (check_open(&check, journal, &list->segments[i], error) != 0)
+        if (all->dropped[i])
+            continue;
+        if (check_open(&check, journal, all, i, error) != 0)
             return -1;
-        check.next = i + 1 < list->count ? &list->segments[i + 1] : NULL;
         int result = check_frames(&check);
+        if (result == 0)
+            result = make_safe(&check);
         segment_reader_clear(&check.reader);
         if (result != 0)
             return -1;
-        if (journal_segment_add(journal, &list->segments[i]) != 0)
+        if (journal_segment_add(journal, check.segment) != 0)
             return error_set(error, "out of memory");
-        journal->last_seq = list->segments[i].last_seq;
+        journal->last_seq = check.segment->last_seq;
     }
     return 0;
+}
+
+static void remove_dropped(struct journal *journal, const struct candidates *all)
+{
+    for (size_t i = 0; i < all->list.count; i++) {
+        char name[SEGMENT_NAME_BYTES];
+        if (!all->dropped[i])
+            continue;
+        segment_name(name, all->list.segments[i].serial, all->list.segments[i].first_seq);
+        log_info("journal", "removing %s/%s, which holds nothing that counts", journal->directory, name);
+        unlinkat(journal->directory_fd, name, 0);
+    }
+}
+
+static int check_all(struct journal *journal, struct error *error)
+{
+    struct candidates all = {0};
+    int result = journal_list(journal->directory_fd, journal->directory, &all.list, error);
+    all.dropped = calloc(all.list.count + 1, sizeof(*all.dropped));
+    if (result == 0 && all.dropped == NULL)
+        result = error_set(error, "out of memory");
+    if (result == 0)
+        result = sift(journal, &all, error);
+    if (result == 0)
+        result = check_segments(journal, &all, error);
+    if (result == 0)
+        remove_dropped(journal, &all);
+    if (result == 0 && journal->io.sync(journal->directory_fd) != 0)
+        result = error_set(error, "%s: cannot be synced: %s", journal->directory, strerror(errno));
+    free(all.dropped);
+    free(all.list.segments);
+    return result;
 }
 
 /* The file's id counts; segments without it bring it back; without segments begins a new journal, under a new name. */
@@ -332,14 +409,6 @@ int journal_recover(struct journal *journal, const char *state_dir, struct error
     int found = journal_instance_read(state_dir, journal->instance, error);
     if (found < 0)
         return -1;
-    struct segment_list list;
-    int result = journal_list(journal->directory_fd, journal->directory, &list, error);
-    if (result == 0)
-        result = sift(journal, &list, error);
-    if (result == 0)
-        result = check_segments(journal, &list, error);
-    free(list.segments);
-    if (result == 0)
-        result = settle_instance(journal, state_dir, found, error);
-    return result;
+    int result = check_all(journal, error);
+    return result == 0 ? settle_instance(journal, state_dir, found, error) : -1;
 }

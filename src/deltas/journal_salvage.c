@@ -64,13 +64,15 @@ static int pass_over(struct rescue *rescue, uint64_t expected, uint64_t seq)
     return put(rescue, mark, sizeof(mark));
 }
 
-static int keep(struct rescue *rescue, const struct frame *frame, uint64_t *expected)
+/* A mark passes over numbers on purpose, but not where damage stands before it. */
+static int keep(struct rescue *rescue, const struct frame *frame, bool after_damage, uint64_t *expected)
 {
     if (frame->first_seq < *expected) {
         rescue->damaged = true; /* it stands where it does not belong: its records were kept already */
         return 0;
     }
-    if (frame->first_seq > *expected && frame->count > 0 && pass_over(rescue, *expected, frame->first_seq) != 0)
+    if (frame->first_seq > *expected && (frame->count > 0 || after_damage) &&
+        pass_over(rescue, *expected, frame->first_seq) != 0)
         return -1;
     *expected = frame->first_seq + frame->count;
     rescue->kept += frame->count;
@@ -85,12 +87,13 @@ static int walk(struct rescue *rescue)
     uint64_t expected = rescue->segment.first_seq;
     uint64_t newest_synced = 0;
     bool torn = false;
+    bool after_damage = false;
     segment_reader_open(&rescue->reader, dup(rescue->reader.fd), SEGMENT_HEADER_BYTES);
     for (;;) {
         struct frame frame;
         enum frame_verdict verdict = segment_reader_next(&rescue->reader, &frame);
         if (verdict == FRAME_DAMAGED) {
-            torn = true;
+            torn = after_damage = true;
             segment_reader_step(&rescue->reader);
             if (!segment_reader_find(&rescue->reader))
                 break;
@@ -99,8 +102,9 @@ static int walk(struct rescue *rescue)
         if (verdict == FRAME_END || frame.first_seq >= rescue->ends_before)
             break;
         newest_synced = frame.synced_seq > newest_synced ? frame.synced_seq : newest_synced;
-        if (keep(rescue, &frame, &expected) != 0)
+        if (keep(rescue, &frame, after_damage, &expected) != 0)
             return -1;
+        after_damage = false;
     }
     /* The end of the newest file may be torn, which recovery sees to, unless records were lost that had been on disk. */
     uint64_t must_reach = rescue->must_reach;

@@ -115,6 +115,7 @@ static int make_segment(struct journal *journal, const struct segment *segment)
         .serial = segment->serial,
         .first_seq = segment->first_seq,
         .after_seq = segment->after_seq,
+        .synced_seq = journal->synced.seq,
         .time_ms = clock_now_ms(),
     };
     memcpy(header.instance, journal->instance, sizeof(header.instance));

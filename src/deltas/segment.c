@@ -48,8 +48,9 @@ void segment_header_write(uint8_t bytes[static SEGMENT_HEADER_BYTES], const stru
     memcpy(bytes + 24, header->instance, 32);
     put64(bytes + 56, header->first_seq);
     put64(bytes + 64, header->after_seq);
-    put64(bytes + 72, (uint64_t)header->time_ms);
-    put64(bytes + 80, XXH3_64bits(bytes, 80));
+    put64(bytes + 72, header->synced_seq);
+    put64(bytes + 80, (uint64_t)header->time_ms);
+    put64(bytes + 88, XXH3_64bits(bytes, 88));
 }
 
 static bool is_instance(const uint8_t *text)
@@ -63,7 +64,7 @@ static bool is_instance(const uint8_t *text)
 enum segment_verdict segment_header_read(struct segment_header *header, const uint8_t bytes[static SEGMENT_HEADER_BYTES],
                                          struct error *error)
 {
-    if (memcmp(bytes, magic, 16) != 0 || get64(bytes + 80) != XXH3_64bits(bytes, 80) || !is_instance(bytes + 24)) {
+    if (memcmp(bytes, magic, 16) != 0 || get64(bytes + 88) != XXH3_64bits(bytes, 88) || !is_instance(bytes + 24)) {
         error_set(error, "its header is damaged");
         return SEGMENT_DAMAGED;
     }
@@ -77,7 +78,8 @@ enum segment_verdict segment_header_read(struct segment_header *header, const ui
     header->instance[32] = '\0';
     header->first_seq = get64(bytes + 56);
     header->after_seq = get64(bytes + 64);
-    header->time_ms = (int64_t)get64(bytes + 72);
+    header->synced_seq = get64(bytes + 72);
+    header->time_ms = (int64_t)get64(bytes + 80);
     return SEGMENT_GOOD;
 }
 

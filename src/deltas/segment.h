@@ -3,12 +3,12 @@
  * behind the other. Private to this room. All integers are little endian.
  *
  *   header   magic "privtrak-journal", version u32, serial u32, instance (32 hex digits), first seq u64,
- *            after seq u64, time u64 (Unix ms), checksum u64 (XXH3 of all before it)
+ *            after seq u64, synced seq u64, time u64 (Unix ms), checksum u64 (XXH3 of all before it)
  *   frame    checksum u64 (XXH3 of all behind it), magic "ptjf", length u32 (of the records), count u32, zero u32,
  *            first seq u64, synced seq u64, time u64 (Unix ms), records
  *
- * A frame says in its synced seq which records were known to be on disk when it was made. So a
- * damaged frame can be told from one that was never synced: the former is named by a whole frame behind it.
+ * Both say in their synced seq which records were known to be on disk when they were made. So a
+ * damaged frame can be told from one that was never synced: the former is named by a whole one behind it.
  */
 #ifndef PRIVTRAK_DELTAS_SEGMENT_H
 #define PRIVTRAK_DELTAS_SEGMENT_H
@@ -20,7 +20,7 @@
 #include "base/error.h"
 
 enum { INSTANCE_BYTES = 33 }; /* 32 hex digits and a NUL */
-enum { SEGMENT_HEADER_BYTES = 88, SEGMENT_VERSION = 1 };
+enum { SEGMENT_HEADER_BYTES = 96, SEGMENT_VERSION = 1 };
 enum { FRAME_HEADER_BYTES = 48, FRAME_BYTES_MAX = 1 << 20 };
 enum { SEGMENT_NAME_BYTES = 40 };
 
@@ -29,6 +29,7 @@ struct segment_header {
     char instance[INSTANCE_BYTES];
     uint64_t first_seq; /* of its first record */
     uint64_t after_seq; /* the seq before that: lower than first_seq - 1 where numbers were passed over on purpose */
+    uint64_t synced_seq;
     int64_t time_ms;
 };
 
