@@ -3,7 +3,6 @@
 
 #include <stdlib.h>
 
-
 static void take_settings(struct udp_frontend *frontend, const struct config *config)
 {
     uint32_t max_scrape = config->tracker.max_scrape;
@@ -30,16 +29,19 @@ static int start_socket(struct udp_frontend *frontend, struct udp_socket *socket
     socket->fd = listener->sockets[frontend->number];
     socket->listener = (uint16_t)number;
     socket->family = listener->address.family == 4 ? FAMILY4 : FAMILY6;
-    socket->event = event_new(worker_base(frontend->worker), socket->fd, EV_READ | EV_PERSIST, udp_socket_readable,
-                              socket);
-    return socket->event != NULL ? event_add(socket->event, NULL) : -1;
+    socket->readable =
+        event_new(worker_base(frontend->worker), socket->fd, EV_READ | EV_PERSIST, udp_socket_readable, socket);
+    socket->next_turn = event_new(worker_base(frontend->worker), -1, 0, udp_socket_readable, socket);
+    return socket->readable != NULL && socket->next_turn != NULL ? udp_socket_watch(socket) : -1;
 }
 
 static void free_frontend(struct udp_frontend *frontend)
 {
     for (size_t i = 0; i < frontend->socket_count; i++) {
-        if (frontend->sockets[i].event != NULL)
-            event_free(frontend->sockets[i].event);
+        if (frontend->sockets[i].readable != NULL)
+            event_free(frontend->sockets[i].readable);
+        if (frontend->sockets[i].next_turn != NULL)
+            event_free(frontend->sockets[i].next_turn);
     }
     if (frontend->send_event != NULL)
         event_free(frontend->send_event);
@@ -94,7 +96,7 @@ static void drain(struct worker *worker, void *context)
         return;
     frontend->is_draining = true;
     for (size_t i = 0; i < frontend->socket_count; i++)
-        (void)event_del(frontend->sockets[i].event);
+        udp_socket_ignore(&frontend->sockets[i]);
 }
 
 static void stop(struct worker *worker, void *context)
@@ -110,7 +112,7 @@ static void stop(struct worker *worker, void *context)
 
 void udp_add_to(struct tracker *tracker, struct udp_listeners *listeners)
 {
-    listeners->hooks = (struct worker_hooks){
-        .start = start, .reload = reload, .drain = drain, .stop = stop, .context = listeners};
+    listeners->hooks =
+        (struct worker_hooks){.start = start, .reload = reload, .drain = drain, .stop = stop, .context = listeners};
     tracker_add_hooks(tracker, &listeners->hooks);
 }

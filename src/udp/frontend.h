@@ -19,9 +19,11 @@
 
 enum {
     UDP_BATCH = 64,
-    UDP_TURN_BATCHES = 8,     /* from one socket, before the other sockets and the clock get their turn */
-    UDP_LATE_MAX = 16384,     /* requests that may wait for an answer past their batch */
-    UDP_SCRAPES_MAX = 64,     /* scrapes under way */
+    UDP_TURN_BATCHES = 8, /* from one socket, before the other sockets and the clock get their turn */
+    UDP_LATE_MAX = 16384, /* requests that may wait for an answer past their batch */
+    UDP_SCRAPES_MAX = 64, /* scrapes under way */
+    /* An odd number of cache lines: at 2,048 the heads of all datagrams would share two sets of the cache. */
+    UDP_DATAGRAM_STRIDE = PACKET_REQUEST_MAX + 64,
     UDP_PEER_BYTES = sizeof(struct sockaddr_in6),
     UDP_CONTROL_BYTES = CMSG_SPACE(sizeof(struct in6_pktinfo)),
 };
@@ -30,7 +32,9 @@ struct udp_frontend;
 
 struct udp_socket {
     struct udp_frontend *frontend;
-    struct event *event;
+    struct event *readable;
+    struct event *next_turn; /* a timer of 0, while the socket is under full load */
+    bool is_polled;          /* and so is not watched, but read each turn */
     int fd;
     uint16_t listener; /* its number, the same for all workers */
     uint8_t family;    /* FAMILY4 or FAMILY6 */
@@ -82,7 +86,7 @@ struct udp_inbox {
     struct mmsghdr messages[UDP_BATCH];
     struct iovec vectors[UDP_BATCH];
     struct udp_request *requests[UDP_BATCH];
-    uint8_t datagrams[UDP_BATCH][PACKET_REQUEST_MAX];
+    uint8_t datagrams[UDP_BATCH][UDP_DATAGRAM_STRIDE];
 };
 
 /* Replies that wait for sendmmsg; all for one socket. */
@@ -112,8 +116,8 @@ struct udp_frontend {
     unsigned number;
     unsigned workers;
     int64_t now_s;
-    int64_t batch_ns;       /* when the batch in hand was received */
-    bool is_receiving;      /* a batch is in hand, and its outbox will be sent at its end */
+    int64_t batch_ns;  /* when the batch in hand was received */
+    bool is_receiving; /* a batch is in hand, and its outbox will be sent at its end */
     bool is_draining;
     unsigned pending_count; /* of the batch in hand */
     unsigned scrape_count;
@@ -157,12 +161,15 @@ void udp_inbox_init(struct udp_frontend *frontend);
 /* Has the datagram for that place of the inbox received into the request that stands there. */
 void udp_inbox_arm(struct udp_inbox *inbox, unsigned place);
 void udp_socket_readable(evutil_socket_t fd, short what, void *context);
+int udp_socket_watch(struct udp_socket *socket);
+void udp_socket_ignore(struct udp_socket *socket);
 
 /* request.c */
 
 /* What the datagram at that place of the inbox asks for; scrapes are only noted. */
 void udp_handle_datagram(struct udp_frontend *frontend, unsigned place);
-void udp_handle_announce(struct udp_frontend *frontend, struct udp_request *request, const uint8_t *bytes, size_t length);
+void udp_handle_announce(struct udp_frontend *frontend, struct udp_request *request, const uint8_t *bytes,
+                         size_t length);
 void udp_handle_scrape(struct udp_frontend *frontend, unsigned place);
 
 /* forward.c */

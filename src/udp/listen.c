@@ -2,6 +2,8 @@
 #include "udp/listen.h"
 
 #include <errno.h>
+#include <ifaddrs.h>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +13,15 @@
 
 /* Room for some 20,000 small datagrams: what arrives while a worker is busy for some milliseconds. */
 enum { SOCKET_BUFFER_BYTES = 8 * 1024 * 1024 };
+
+/* Descriptors spent on the machine's own addresses behind a wildcard. */
+enum { OWN_SOCKETS_MAX = 256, OWN_ADDRESSES_MAX = 16 };
+
+static bool is_wildcard(const struct address *address)
+{
+    static const uint8_t zeros[sizeof address->ip];
+    return memcmp(address->ip, zeros, sizeof zeros) == 0;
+}
 
 static int switch_on(int fd, int level, int option)
 {
@@ -61,16 +72,18 @@ static int probe(const struct address *address)
     return result;
 }
 
-static int set_options(int fd, uint8_t family)
+static int set_options(int fd, const struct address *address)
 {
+    bool is_ipv4 = address->family == 4;
     if (switch_on(fd, SOL_SOCKET, SO_REUSEPORT) != 0)
         return -1;
-    if (family == 4 ? switch_on(fd, IPPROTO_IP, IP_PKTINFO) : switch_on(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO))
+    if (is_wildcard(address) &&
+        (is_ipv4 ? switch_on(fd, IPPROTO_IP, IP_PKTINFO) : switch_on(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO)) != 0)
         return -1;
 
     /* Replies fit nearly every path; where one does not, fragments are better than a reply refused by the socket. */
     int omit = IP_PMTUDISC_OMIT;
-    if (family == 4)
+    if (is_ipv4)
         (void)setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &omit, sizeof omit);
     else
         (void)setsockopt(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, &omit, sizeof omit);
@@ -90,15 +103,13 @@ static int learn_port(int fd, struct address *address)
     return 0;
 }
 
-/* All sockets of one address. The filter counts them in the order in which they are bound. Returns 0 or -1 with errno. */
+/* The sockets of one address. The filter counts them in the order in which they are bound. 0, or -1 with errno. */
 static int open_listener(struct udp_listener *listener, unsigned workers)
 {
-    if (listener->address.port != 0 && probe(&listener->address) != 0)
-        return -1;
     for (unsigned i = 0; i < workers; i++) {
         int fd = open_socket(&listener->address);
         listener->sockets[i] = fd;
-        if (fd < 0 || set_options(fd, listener->address.family) != 0 || bind_to(fd, &listener->address) != 0 ||
+        if (fd < 0 || set_options(fd, &listener->address) != 0 || bind_to(fd, &listener->address) != 0 ||
             learn_port(fd, &listener->address) != 0)
             return -1;
     }
@@ -116,40 +127,82 @@ static void close_listener(struct udp_listener *listener, unsigned workers)
             (void)close(listener->sockets[i]);
     }
     free(listener->sockets);
+    listener->sockets = NULL;
 }
 
-static int init_listener(struct udp_listener *listener, const struct address *address, unsigned workers)
+/* Opens the next listener. Returns 0, or -1 with errno and nothing left behind. */
+static int add_listener(struct udp_listeners *listeners, const struct address *address)
 {
+    struct udp_listener *listener = &listeners->items[listeners->count];
     listener->address = *address;
-    listener->sockets = malloc(workers * sizeof *listener->sockets);
+    listener->sockets = malloc(listeners->workers * sizeof *listener->sockets);
     if (listener->sockets == NULL)
         return -1;
-    for (unsigned i = 0; i < workers; i++)
+    for (unsigned i = 0; i < listeners->workers; i++)
         listener->sockets[i] = -1;
+    if (open_listener(listener, listeners->workers) != 0) {
+        int reason = errno;
+        close_listener(listener, listeners->workers);
+        errno = reason;
+        return -1;
+    }
+    listeners->count++;
     return 0;
 }
 
-static int open_all(struct udp_listeners *listeners, const struct listen_list *list, struct error *error)
+static int add_configured(struct udp_listeners *listeners, const struct listen_list *list, struct error *error)
 {
     for (size_t i = 0; i < list->count; i++) {
-        struct udp_listener *listener = &listeners->items[listeners->count];
-        if (init_listener(listener, &list->addresses[i], listeners->workers) != 0)
-            return error_set(error, "out of memory");
-        if (open_listener(listener, listeners->workers) == 0) {
-            listeners->count++;
+        const struct address *address = &list->addresses[i];
+        if ((address->port == 0 || probe(address) == 0) && add_listener(listeners, address) == 0)
             continue;
-        }
 
         int reason = errno;
         char text[ADDRESS_TEXT_BYTES];
-        (void)address_format(&list->addresses[i], text);
-        close_listener(listener, listeners->workers);
+        (void)address_format(address, text);
         bool is_missing_family = reason == EAFNOSUPPORT || reason == EADDRNOTAVAIL;
         if (!list->by_default || !is_missing_family)
             return error_set(error, "udp.listen: cannot listen on %s: %s", text, strerror(reason));
         log_warning("udp", "not listening on %s, which is a default: %s", text, strerror(reason));
     }
+    listeners->configured_count = listeners->count;
     return 0;
+}
+
+static bool is_usable(const struct ifaddrs *item, uint8_t family)
+{
+    if (item->ifa_addr == NULL || (item->ifa_flags & IFF_UP) == 0)
+        return false;
+    if (item->ifa_addr->sa_family == AF_INET)
+        return family == 4;
+    /* A link-local address is only one together with its interface: that is left to the wildcard. */
+    return item->ifa_addr->sa_family == AF_INET6 && family == 6 &&
+           !IN6_IS_ADDR_LINKLOCAL(&((const struct sockaddr_in6 *)item->ifa_addr)->sin6_addr);
+}
+
+/* Groups for the machine's own addresses, as far as the bounds go. What cannot be opened is left to the wildcard. */
+static void add_own_addresses(struct udp_listeners *listeners)
+{
+    struct ifaddrs *all;
+    if (getifaddrs(&all) != 0)
+        return;
+    size_t room = OWN_SOCKETS_MAX / listeners->workers;
+    if (room > OWN_ADDRESSES_MAX)
+        room = OWN_ADDRESSES_MAX;
+    size_t most = listeners->configured_count + room;
+    for (size_t i = 0; i < listeners->configured_count; i++) {
+        const struct address *wildcard = &listeners->items[i].address;
+        const struct ifaddrs *item = is_wildcard(wildcard) ? all : NULL;
+        for (; item != NULL && listeners->count < most; item = item->ifa_next) {
+            if (!is_usable(item, wildcard->family))
+                continue;
+            struct address address = address_from_sockaddr(item->ifa_addr);
+            address.port = wildcard->port;
+            if (address.family == wildcard->family)
+                (void)add_listener(listeners, &address);
+        }
+    }
+    freeifaddrs(all);
 }
 
 struct udp_listeners *udp_listen(const struct config *config, unsigned workers, struct error *error)
@@ -161,20 +214,21 @@ struct udp_listeners *udp_listen(const struct config *config, unsigned workers, 
         return NULL;
     }
     listeners->workers = workers;
-    listeners->items = calloc(list->count + 1, sizeof *listeners->items);
+    listeners->items = calloc(list->count + OWN_ADDRESSES_MAX, sizeof *listeners->items);
     if (listeners->items == NULL)
         (void)error_set(error, "out of memory");
     if (listeners->items == NULL || connection_key_load(&listeners->key, config->tracker.state_dir, error) != 0 ||
-        open_all(listeners, list, error) != 0) {
+        add_configured(listeners, list, error) != 0) {
         udp_close(listeners);
         return NULL;
     }
+    add_own_addresses(listeners);
     return listeners;
 }
 
 size_t udp_listener_count(const struct udp_listeners *listeners)
 {
-    return listeners->count;
+    return listeners->configured_count;
 }
 
 struct address udp_listener_address(const struct udp_listeners *listeners, size_t number)

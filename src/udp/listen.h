@@ -5,6 +5,13 @@
 #include "udp/connection_id.h"
 #include "udp/udp.h"
 
+/*
+ * Sockets of one address. Behind those of the configured addresses stand some that no one asked for:
+ * for 0.0.0.0 and [::] one group for each address that the machine has. A socket bound to an
+ * address answers from it by itself; only what comes to the wildcard, which is
+ * then an address that the machine got later, needs a control message at each datagram
+ * and each reply, and that costs 170 ns of kernel time a reply (bench_udp_frontend).
+ */
 struct udp_listener {
     struct address address; /* as bound */
     int *sockets;           /* one a worker, in the workers' order; -1: none */
@@ -13,7 +20,8 @@ struct udp_listener {
 struct udp_listeners {
     struct connection_key key;
     unsigned workers;
-    size_t count;
+    size_t configured_count;
+    size_t count; /* with those behind */
     struct udp_listener *items;
     struct worker_hooks hooks;
 };

@@ -76,6 +76,35 @@ static void take_passkey_from_query(struct route *route, const char *query, cons
     }
 }
 
+/*
+ * The three plain forms that nearly all clients send, at a fifth of the parser's cost. What is not
+ * clearly one of them is left to the parser, so a passkey means the same over HTTP and UDP.
+ */
+static bool take_plain_passkey(struct announce *announce, const char *url, size_t length)
+{
+    static const char path[] = "/announce/", query[] = "/announce?passkey=", word[] = "/announce";
+    enum { PATH = sizeof path - 1, QUERY = sizeof query - 1, WORD = sizeof word - 1 };
+    const char *passkey;
+    if (length > QUERY && memcmp(url, query, QUERY) == 0) {
+        passkey = url + QUERY;
+        length -= QUERY;
+    } else if (length > PATH && memcmp(url, path, PATH) == 0) {
+        passkey = url + PATH;
+        length -= PATH;
+    } else if (length > WORD + 1 && url[0] == '/' && memcmp(url + length - WORD, word, WORD) == 0) {
+        passkey = url + 1;
+        length -= WORD + 1;
+    } else {
+        return false;
+    }
+    /* "announce" and "scrape" may be meant as such. */
+    if (length == 8 || length == 6 || !route_passkey_is_well_formed(passkey, length))
+        return false;
+    announce->passkey_length = (uint8_t)length;
+    memcpy(announce->passkey, passkey, length);
+    return true;
+}
+
 static const char *read_passkey(struct announce *announce, const char *url, size_t length)
 {
     struct route route;
@@ -137,6 +166,8 @@ const char *packet_read_announce(struct announce *announce, const uint8_t *bytes
     struct url_data url;
     if (!read_options(&url, bytes + PACKET_ANNOUNCE_BYTES, bytes + length))
         return "bad option";
+    if (take_plain_passkey(announce, (const char *)url.text, url.length))
+        return NULL;
     return read_passkey(announce, (const char *)url.text, url.length);
 }
 

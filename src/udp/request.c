@@ -108,7 +108,8 @@ static void submit_announce(struct udp_frontend *frontend, struct udp_request *r
     worker_submit(frontend->worker, announce);
 }
 
-void udp_handle_announce(struct udp_frontend *frontend, struct udp_request *request, const uint8_t *bytes, size_t length)
+void udp_handle_announce(struct udp_frontend *frontend, struct udp_request *request, const uint8_t *bytes,
+                         size_t length)
 {
     struct address source = address_from_sockaddr(&request->envelope.peer.generic);
     if (length < PACKET_ANNOUNCE_BYTES || !id_is_good(frontend, bytes, &source)) {
@@ -203,8 +204,7 @@ void udp_handle_datagram(struct udp_frontend *frontend, unsigned place)
     const uint8_t *bytes = frontend->inbox.datagrams[place];
     struct mmsghdr *message = &frontend->inbox.messages[place];
     bool is_truncated = (message->msg_hdr.msg_flags & MSG_TRUNC) != 0;
-    if (is_truncated || message->msg_len < PACKET_HEAD_BYTES ||
-        !take_envelope(&request->envelope, &message->msg_hdr)) {
+    if (is_truncated || message->msg_len < PACKET_HEAD_BYTES || !take_envelope(&request->envelope, &message->msg_hdr)) {
         /* What names no action counts among the connects. */
         udp_count(frontend, request, ACTION_CONNECT, RESULT_MALFORMED);
         return;

@@ -105,9 +105,16 @@ Test(udp_packet, counters_above_the_limit_are_named)
 Test(udp_packet, passkey_is_taken_from_every_form_of_url)
 {
     static const char *const urls[] = {
-        "/" KEY "/announce",   "/announce/" KEY,          "/announce?passkey=" KEY, "/" KEY,
-        "/" KEY "/announce/",  "/announce/" KEY "?x=1",   "/?passkey=" KEY,         "?passkey=" KEY,
-        "/" KEY "/",           "/announce?a&b=&passkey=" KEY "&passkey=other",
+        "/" KEY "/announce",
+        "/announce/" KEY,
+        "/announce?passkey=" KEY,
+        "/" KEY,
+        "/" KEY "/announce/",
+        "/announce/" KEY "?x=1",
+        "/?passkey=" KEY,
+        "?passkey=" KEY,
+        "/" KEY "/",
+        "/announce?a&b=&passkey=" KEY "&passkey=other",
         "/" KEY "/announce?passkey=other",
     };
     for (size_t i = 0; i < sizeof urls / sizeof urls[0]; i++) {
@@ -223,7 +230,10 @@ Test(udp_packet, scrape_of_a_bad_length_is_told)
     static const struct {
         size_t length;
         const char *failure;
-    } cases[] = {{16, "info_hash missing"}, {17, "bad info_hash"}, {35, "bad info_hash"}, {37, "bad info_hash"},
+    } cases[] = {{16, "info_hash missing"},
+                 {17, "bad info_hash"},
+                 {35, "bad info_hash"},
+                 {37, "bad info_hash"},
                  {16 + 20 * 6, "too many"}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         const char *failure = NULL;
@@ -252,8 +262,8 @@ Test(udp_packet, announce_reply_is_as_bep_15_has_it)
 
 Test(udp_packet, scrape_reply_has_zeros_for_what_is_unknown)
 {
-    static const uint8_t expected[] = {0, 0, 0, 2, 0, 0, 0, 9, 0, 0, 0, 1, 0, 0, 0, 3, 0, 0, 0, 2,
-                                       0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
+    static const uint8_t expected[] = {0, 0, 0, 2, 0, 0, 0, 9, 0, 0, 0, 1, 0, 0, 0, 3,
+                                       0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
     struct scrape_result results[] = {{.known = true, .complete = 1, .incomplete = 2, .snatches = 3},
                                       {.known = false, .complete = 9}};
     uint8_t bytes[PACKET_REPLY_MAX];
