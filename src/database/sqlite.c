@@ -6,9 +6,9 @@
 #include "database/sqlite.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -107,16 +107,15 @@ static void sqlite_stop(void *state)
     (void)state;
 }
 
-/* SQLite would make the file with 0644; an empty file is as good to it as none. */
+/*
+ * SQLite would make the file with 0644; an empty file is as good to it as none. It is never opened here: closing it
+ * would drop the locks that the process's other handles have on it, and the site's next close would remove the WAL.
+ */
 static enum database_result make_file(const char *path, struct error *error)
 {
-    if (strcmp(path, ":memory:") == 0)
+    if (strcmp(path, ":memory:") == 0 || mknod(path, S_IFREG | FILE_MODE, 0) == 0 || errno == EEXIST)
         return DATABASE_OK;
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, FILE_MODE);
-    if (fd < 0)
-        return database_fail(DATABASE_UNAVAILABLE, error, "%s: %s", path, strerror(errno));
-    close(fd);
-    return DATABASE_OK;
+    return database_fail(DATABASE_UNAVAILABLE, error, "%s: %s", path, strerror(errno));
 }
 
 static int check_progress(void *context)
