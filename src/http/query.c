@@ -55,11 +55,14 @@ static enum fault plain_digits(char buffer[static NUMBER_BYTES], const char **va
 static bool parse_digits(uint64_t *number, const char *text, size_t length, uint64_t max)
 {
     uint64_t value = 0;
+    uint64_t tenth = max / 10;
     for (size_t i = 0; i < length; i++) {
         unsigned digit = (unsigned)(unsigned char)text[i] - '0';
-        if (digit > 9 || digit > max || value > (max - digit) / 10)
+        if (digit > 9 || value > tenth)
             return false;
-        value = value * 10 + digit;
+        value = value * 10 + digit; /* max is small enough for one step past it */
+        if (value > max)
+            return false;
     }
     *number = value;
     return length > 0;
@@ -67,6 +70,8 @@ static bool parse_digits(uint64_t *number, const char *text, size_t length, uint
 
 static enum fault take_number(uint64_t *number, const char *value, size_t length, uint64_t max)
 {
+    if (parse_digits(number, value, length, max))
+        return FAULT_NONE;
     char buffer[NUMBER_BYTES];
     enum fault fault = plain_digits(buffer, &value, &length);
     if (fault != FAULT_NONE)
@@ -284,10 +289,12 @@ static const struct parameter parameters[] = {
     PARAMETER(corrupt, false, COUNT_RANGE),
     PARAMETER(ipv4, false, " is malformed"),
     PARAMETER(ipv6, false, " is malformed"),
+    {.name = "passkey", .length = 7}, /* belongs to the route, which takes it */
 };
 
 enum {
     PARAMETER_INFO_HASH = 0,
+    PARAMETER_PASSKEY = 15,
     PARAMETER_COUNT = sizeof parameters / sizeof parameters[0],
     PARAMETERS_REQUIRED = 6,
     LONGEST_NAME = 10,
@@ -298,7 +305,7 @@ static const uint32_t parameters_by_length[LONGEST_NAME + 1] = {
     [3] = 1U << 10,
     [4] = 1U << 2 | 1U << 5 | 1U << 13 | 1U << 14,
     [5] = 1U << 6,
-    [7] = 1U << 1 | 1U << 7 | 1U << 9 | 1U << 12,
+    [7] = 1U << 1 | 1U << 7 | 1U << 9 | 1U << 12 | 1U << PARAMETER_PASSKEY,
     [8] = 1U << 3,
     [9] = 1U << 0 | 1U << 11,
     [10] = 1U << 4 | 1U << 8,
@@ -314,15 +321,19 @@ static unsigned find_among(const struct query_pair *pair, uint32_t candidates)
     return PARAMETER_COUNT;
 }
 
-/* The number of the parameter of that name; PARAMETER_COUNT: it is none. */
+/* The number of the parameter of that name; PARAMETER_COUNT: it is none. Nearly all names are written plainly. */
 static unsigned find_parameter(const struct query_pair *pair)
 {
-    unsigned number = PARAMETER_COUNT;
-    if (pair->name_length <= LONGEST_NAME)
-        number = find_among(pair, parameters_by_length[pair->name_length]);
-    if (number == PARAMETER_COUNT && memchr(pair->name, '%', pair->name_length) != NULL)
-        number = find_among(pair, UINT32_MAX >> (32 - PARAMETER_COUNT));
-    return number;
+    uint32_t same_length = pair->name_length <= LONGEST_NAME ? parameters_by_length[pair->name_length] : 0;
+    for (uint32_t left = same_length; left != 0; left &= left - 1) {
+        unsigned number = (unsigned)__builtin_ctz(left);
+        const char *name = parameters[number].name;
+        if (pair->name[0] == name[0] && memcmp(pair->name, name, pair->name_length) == 0)
+            return number;
+    }
+    if (memchr(pair->name, '%', pair->name_length) != NULL)
+        return find_among(pair, UINT32_MAX >> (32 - PARAMETER_COUNT));
+    return find_among(pair, same_length);
 }
 
 static const char *passkey_fault(const struct route *route)
@@ -339,9 +350,10 @@ static const char *take_pair(struct announce *announce, struct route *route, uin
                              const struct query_pair *pair)
 {
     unsigned number = find_parameter(pair);
-    if (number == PARAMETER_COUNT) {
-        if (query_name_is(pair, "passkey"))
-            route_take_query_passkey(route, pair->value, pair->value_length);
+    if (number == PARAMETER_COUNT)
+        return NULL;
+    if (number == PARAMETER_PASSKEY) {
+        route_take_query_passkey(route, pair->value, pair->value_length);
         return NULL;
     }
     if ((*seen & 1U << number) != 0)
@@ -423,9 +435,10 @@ const char *query_read_scrape(uint8_t (*info_hashes)[INFO_HASH_BYTES], uint32_t 
     uint32_t found = 0;
     struct query_pair pair;
     while (query_next(&query, end, &pair)) {
-        if (query_name_is(&pair, "passkey")) {
+        unsigned number = find_parameter(&pair);
+        if (number == PARAMETER_PASSKEY) {
             route_take_query_passkey(route, pair.value, pair.value_length);
-        } else if (fault == NULL && query_name_is(&pair, info_hash->name)) {
+        } else if (fault == NULL && number == PARAMETER_INFO_HASH) {
             enum fault kind = found < max
                                   ? take_bytes(info_hashes[found], INFO_HASH_BYTES, pair.value, pair.value_length)
                                   : FAULT_NONE;

@@ -35,14 +35,13 @@ int query_decode(uint8_t *bytes, size_t size, const char *text, size_t length)
     const char *end = text + length;
     size_t count = 0;
     while (text < end) {
-        int value = (uint8_t)*text;
+        int value = (uint8_t)*text++;
         if (value == '%') {
-            value = escape_value(text, end);
+            value = escape_value(text - 1, end);
             if (value < 0)
                 return -1;
             text += 2;
         }
-        text++;
         if (count < size)
             bytes[count] = (uint8_t)value;
         count++; /* past the size too: a bad escape behind it is still to be found */
