@@ -158,9 +158,11 @@ static int start_threads(struct daemon *daemon, struct error *error)
 static int start(struct daemon *daemon, struct error *error)
 {
     const struct config *config = daemon->config;
-    if (log_configure(config->log.level, config->log.format, config->log.file, error) != 0)
+    /* The log file may stand in a state_dir that is made only now. */
+    if (lock_state(daemon, error) != 0 ||
+        log_configure(config->log.level, config->log.format, config->log.file, error) != 0)
         return -1;
-    if (lock_state(daemon, error) != 0 || make_tracker(daemon, error) != 0 || load_lists(daemon, error) != 0)
+    if (make_tracker(daemon, error) != 0 || load_lists(daemon, error) != 0)
         return -1;
     daemon->ledger = ledger_open(config, error);
     if (daemon->ledger == NULL)
