@@ -404,7 +404,7 @@ Test(http, scrape_tells_of_each_known_torrent)
     expect_failure(&daemon, target, "info_hash");
     (void)snprintf(target, sizeof target, "/scrape?passkey=%s&info_hash=%s&info_hash=%s&info_hash=%s&info_hash=%s",
                    daemon.owner, HASH, HASH, HASH, HASH);
-    expect_failure(&daemon, target, "3");
+    expect_failure(&daemon, target, "too many");
     daemon_stop(&daemon);
 }
 

@@ -284,22 +284,30 @@ Test(peers, list_of_dictionaries_holds_both_families_and_peer_ids)
 {
     struct daemon daemon;
     struct told told;
-    daemon_start(&daemon, &(struct daemon_options){0});
+    daemon_start(&daemon, &(struct daemon_options){.middleware = everybody});
     const char *alice = add_user(&daemon, "alice");
-    struct ask both = {
-        .passkey = daemon.owner, .torrent = "list", .peer = "listed", .left = 5, .forwarded = "192.0.2.46"};
-    say(&daemon, &both);
-    both.forwarded = "2001:db8::46";
-    say(&daemon, &both);
+    static const char *const addresses[] = {"192.0.2.46", "2001:db8::46"};
+    for (int i = 0; i < 2; i++) {
+        struct ask listed = {.passkey = daemon.owner,
+                             .torrent = "list",
+                             .peer = i == 0 ? "four" : "sixx",
+                             .left = 5,
+                             .forwarded = addresses[i]};
+        say(&daemon, &listed);
+    }
     struct ask ask = {.passkey = alice, .torrent = "list", .peer = "b", .left = 5, .forwarded = "192.0.2.1"};
     say(&daemon, &ask);
     ask.forwarded = "2001:db8::1";
     ask.more = "&compact=0";
     http_announce(&daemon, &ask, &told);
     cr_assert(told.peers_are_list && !told.has_peers6);
+    cr_assert_eq(told.peer_count, 2u);
     cr_assert(told_peer(&told, "192.0.2.46", 6881) && told_peer(&told, "2001:db8::46", 6881));
     for (size_t i = 0; i < told.peer_count; i++)
-        cr_assert(told.peers[i].has_peer_id && memcmp(told.peers[i].peer_id, "-PT0001-listed......", 20) == 0);
+        cr_assert(told.peers[i].has_peer_id &&
+                  memcmp(told.peers[i].peer_id,
+                         strchr(told.peers[i].ip, ':') != NULL ? "-PT0001-sixx........" : "-PT0001-four........",
+                         20) == 0);
     ask.more = "&compact=0&no_peer_id=1";
     http_announce(&daemon, &ask, &told);
     cr_assert(told.peers_are_list && told.peer_count > 0 && !told.peers[0].has_peer_id);
