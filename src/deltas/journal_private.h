@@ -7,6 +7,7 @@
 
 #include "deltas/journal.h"
 #include "deltas/segment.h"
+#include "deltas/thread.h"
 
 enum { CLOSED_FDS_MAX = 16 };
 
@@ -115,7 +116,7 @@ struct journal {
     enum sync_state sync_state;
     bool stop;
     pthread_cond_t work;
-    pthread_t thread;
+    struct thread thread;
     void (*wake)(void *context);
     void *wake_context;
 };

@@ -11,7 +11,6 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "deltas/thread.h"
 
 /* Syncs one file that will not be written to any more, and gives back what was reserved behind its end. */
 static int finish_file(struct journal *journal, int fd)
@@ -96,7 +95,7 @@ void journal_sync_stop(struct journal *journal)
     journal->stop = true;
     pthread_cond_signal(&journal->work);
     pthread_mutex_unlock(&journal->mutex);
-    pthread_join(journal->thread, NULL);
+    thread_join(&journal->thread, INT64_MAX);
     journal->started = false;
 }
 

@@ -6,7 +6,6 @@
 
 #include <inttypes.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -27,8 +26,7 @@ static bool is_too_late(const struct ledger *ledger, int64_t now_ns)
 
 static void sleep_until(struct ledger *ledger, int64_t deadline_ns)
 {
-    struct timespec at = {.tv_sec = deadline_ns / 1000000000, .tv_nsec = deadline_ns % 1000000000};
-    pthread_cond_timedwait(&ledger->poked, &ledger->mutex, &at);
+    thread_wait_until(&ledger->poked, &ledger->mutex, deadline_ns);
 }
 
 /* Takes what waits in the rings, a slice of each in turn. Returns how many records. */

@@ -5,12 +5,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "deltas/sink.h"
-#include "deltas/thread.h"
 
 static const int64_t ms_ns = 1000 * 1000;
 
@@ -125,17 +123,6 @@ static int open_sink(struct ledger *ledger, const struct config *config, size_t 
     return 0;
 }
 
-static void init_locks(struct ledger *ledger)
-{
-    pthread_condattr_t attributes;
-    pthread_mutex_init(&ledger->mutex, NULL);
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&ledger->poked, &attributes);
-    pthread_cond_init(&ledger->progress, &attributes);
-    pthread_condattr_destroy(&attributes);
-}
-
 struct ledger *ledger_open(const struct config *config, struct error *error)
 {
     struct ledger *ledger = calloc(1, sizeof(*ledger));
@@ -143,7 +130,9 @@ struct ledger *ledger_open(const struct config *config, struct error *error)
         error_set(error, "out of memory");
         return NULL;
     }
-    init_locks(ledger);
+    pthread_mutex_init(&ledger->mutex, NULL);
+    thread_condition_init(&ledger->poked);
+    thread_condition_init(&ledger->progress);
     ledger->options = ledger_options(config);
     ledger->max_bytes = ledger->options.max_bytes;
     struct journal_settings settings = {
@@ -267,8 +256,7 @@ void ledger_covered(struct ledger *ledger, uint64_t seq)
 
 static void wait_progress(struct ledger *ledger, int64_t deadline_ns)
 {
-    struct timespec at = {.tv_sec = deadline_ns / 1000000000, .tv_nsec = deadline_ns % 1000000000};
-    pthread_cond_timedwait(&ledger->progress, &ledger->mutex, &at);
+    thread_wait_until(&ledger->progress, &ledger->mutex, deadline_ns);
 }
 
 static bool rings_synced(const struct ledger *ledger, const uint64_t *targets)
@@ -344,12 +332,6 @@ void ledger_reload(struct ledger *ledger, const struct config *config)
         runner_set_options(ledger->runners[i], &options);
 }
 
-static bool join_until(pthread_t thread, int64_t deadline_ns)
-{
-    struct timespec at = {.tv_sec = deadline_ns / 1000000000, .tv_nsec = deadline_ns % 1000000000};
-    return pthread_clockjoin_np(thread, NULL, CLOCK_MONOTONIC, &at) == 0;
-}
-
 /* The rest of the rings goes to disk; a disk that does not take it gets half of the time. */
 static void stop_thread(struct ledger *ledger, int64_t timeout_ms)
 {
@@ -361,7 +343,7 @@ static void stop_thread(struct ledger *ledger, int64_t timeout_ms)
     ledger->stop = true;
     poke(ledger);
     pthread_mutex_unlock(&ledger->mutex);
-    if (!join_until(ledger->thread, now + (timeout_ms / 2 + INTERRUPT_GRACE_MS) * ms_ns)) {
+    if (!thread_join(&ledger->thread, now + (timeout_ms / 2 + INTERRUPT_GRACE_MS) * ms_ns)) {
         log_error("ledger", "the disk does not answer; going on without it");
         ledger->stuck = true;
     }

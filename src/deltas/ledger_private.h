@@ -8,6 +8,7 @@
 #include "deltas/journal.h"
 #include "deltas/ledger.h"
 #include "deltas/runner.h"
+#include "deltas/thread.h"
 #include "tracker/counters.h"
 
 enum { LEDGER_SINKS_MAX = 16 };
@@ -29,7 +30,7 @@ struct ledger {
     uint64_t opened_seq; /* the last one before this process */
     void (*synced_hook)(void *context);
     void *synced_context;
-    pthread_t thread;
+    struct thread thread;
     bool started;
     bool stuck; /* a thread could not be joined: nothing that it may use is freed */
 

@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -21,7 +20,7 @@ enum { TRIES_AT_THE_END = 3 };
 struct runner {
     struct runner_settings settings; /* options: the thread's copy */
     char name[32];
-    pthread_t thread;
+    struct thread thread;
     bool started;
     bool joined;
 
@@ -74,11 +73,7 @@ struct runner *runner_new(const struct runner_settings *settings, struct error *
     runner->settings.name = runner->name;
     runner->synced = journal_synced_seq(settings->journal);
     pthread_mutex_init(&runner->mutex, NULL);
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&runner->changed, &attributes);
-    pthread_condattr_destroy(&attributes);
+    thread_condition_init(&runner->changed);
     return runner;
 }
 
@@ -107,8 +102,7 @@ bool runner_is_placed(const struct runner *runner)
 
 static void wait_until(struct runner *runner, int64_t deadline_ns)
 {
-    struct timespec at = {.tv_sec = deadline_ns / 1000000000, .tv_nsec = deadline_ns % 1000000000};
-    pthread_cond_timedwait(&runner->changed, &runner->mutex, &at);
+    thread_wait_until(&runner->changed, &runner->mutex, deadline_ns);
 }
 
 static bool stopped(struct runner *runner)
@@ -469,12 +463,7 @@ bool runner_join(struct runner *runner, int64_t deadline_ns)
 {
     if (!runner->started || runner->joined)
         return true;
-    int64_t left = deadline_ns - clock_monotonic_ns();
-    struct timespec at;
-    clock_gettime(CLOCK_MONOTONIC, &at);
-    int64_t until = at.tv_sec * 1000000000 + at.tv_nsec + (left > 0 ? left : 0);
-    at = (struct timespec){.tv_sec = until / 1000000000, .tv_nsec = until % 1000000000};
-    runner->joined = pthread_clockjoin_np(runner->thread, NULL, CLOCK_MONOTONIC, &at) == 0;
+    runner->joined = thread_join(&runner->thread, deadline_ns);
     return runner->joined;
 }
 
