@@ -12,7 +12,7 @@
 #include "tracker/tracker.h"
 #include "udp/packet.h"
 
-enum { FAKE_WORKERS_MAX = 4, FAKE_BATCH = 64, FAKE_HELD_MAX = 4096 };
+enum { FAKE_WORKERS_MAX = 4, FAKE_BATCH = 64, FAKE_HELD_MAX = 32768 };
 
 struct worker {
     struct tracker *tracker;
