@@ -10,6 +10,9 @@ static const uint8_t hex_values[256] = {
     ['A'] = 11, ['B'] = 12, ['C'] = 13, ['D'] = 14, ['E'] = 15, ['F'] = 16,
 };
 
+/* Letters, digits, - and _, as a bit for each of ASCII's characters. */
+static const uint32_t passkey_characters[4] = {0, 0x03ff2000, 0x87fffffe, 0x07fffffe};
+
 /* A path is at most three segments long, one more than any that is known. */
 enum { SEGMENTS_KEPT = 3 };
 
@@ -95,9 +98,8 @@ bool route_passkey_is_well_formed(const char *text, size_t length)
     if (length < 1 || length > PASSKEY_MAX)
         return false;
     for (size_t i = 0; i < length; i++) {
-        char c = text[i];
-        bool letter = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
-        if (!letter && !(c >= '0' && c <= '9') && c != '-' && c != '_')
+        unsigned char c = (unsigned char)text[i];
+        if (c >= 128 || (passkey_characters[c / 32] >> (c % 32) & 1) == 0)
             return false;
     }
     return true;
