@@ -130,7 +130,7 @@ static int report(const struct floor_run *run, double seconds, struct error *err
                              (json_int_t)run->thread_count, "seconds", seconds, "replies_per_second",
                              (double)replies / seconds, "cpu_seconds", (double)cpu_ns / 1e9, "cpu_us_per_reply",
                              each_us, "reply_bytes", (json_int_t)run->settings.reply_bytes);
-    int code = json == NULL ? -1 : json_dump_file(json, run->json, JSON_INDENT(2));
+    int code = json == NULL ? -1 : json_dump_file(json, run->json, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
     json_decref(json);
     return code == 0 ? 0 : error_set(error, "--json %s: %s", run->json, strerror(errno));
 }

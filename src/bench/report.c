@@ -217,7 +217,7 @@ static int write_json(const struct load *load, const struct result *result, stru
     json_object_set_new(json, "latency_us", latency);
     if (load->has_usage)
         json_object_set_new(json, "target_cpu", usage_json(load, result));
-    int code = json_dump_file(json, load->settings.json, JSON_INDENT(2));
+    int code = json_dump_file(json, load->settings.json, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
     json_decref(json);
     return code == 0 ? 0 : error_set(error, "--json %s: it could not be written", load->settings.json);
 }

@@ -67,28 +67,30 @@ static int read_ledgers(struct verify *verify, struct error *error)
     return verify->seen == NULL ? error_set(error, "out of memory") : 0;
 }
 
-static void add_user(struct verify *verify, const struct user_row *row)
+static int add_user(struct verify *verify, const struct user_row *row)
 {
     if (row->upload_percent == 100 && row->download_percent == 100)
-        return;
+        return 0;
     struct user_percent *moved = reallocarray(verify->users, verify->user_count + 1, sizeof *moved);
     if (moved == NULL)
-        return;
+        return -ENOMEM;
     verify->users = moved;
     moved[verify->user_count++] = (struct user_percent){row->id, row->upload_percent, row->download_percent};
+    return 0;
 }
 
-static void add_torrent(struct verify *verify, const struct torrent_row *row)
+static int add_torrent(struct verify *verify, const struct torrent_row *row)
 {
     if (row->upload_percent == 100 && row->download_percent == 100)
-        return;
+        return 0;
     struct torrent_percent *moved = reallocarray(verify->torrents, verify->torrent_count + 1, sizeof *moved);
     if (moved == NULL)
-        return;
+        return -ENOMEM;
     verify->torrents = moved;
     struct torrent_percent *torrent = &moved[verify->torrent_count++];
     *torrent = (struct torrent_percent){.upload = row->upload_percent, .download = row->download_percent};
     memcpy(torrent->info_hash, row->info_hash, INFO_HASH_BYTES);
+    return 0;
 }
 
 static enum database_result read_users(struct verify *verify, struct error *error)
@@ -100,8 +102,9 @@ static enum database_result read_users(struct verify *verify, struct error *erro
     while (result == DATABASE_OK && count == PAGE) {
         result = database_user_list(verify->database, after, PAGE, NULL, rows, &count, error);
         for (size_t i = 0; result == DATABASE_OK && i < count; i++) {
-            add_user(verify, &rows[i]);
             after = rows[i].id;
+            if (add_user(verify, &rows[i]) < 0)
+                result = DATABASE_UNAVAILABLE;
         }
     }
     free(rows);
@@ -117,8 +120,9 @@ static enum database_result read_torrents(struct verify *verify, struct error *e
     while (result == DATABASE_OK && count == PAGE) {
         result = database_torrent_list(verify->database, after, PAGE, NULL, rows, &count, error);
         for (size_t i = 0; result == DATABASE_OK && i < count; i++) {
-            add_torrent(verify, &rows[i]);
             after = rows[i].id;
+            if (add_torrent(verify, &rows[i]) < 0)
+                result = DATABASE_UNAVAILABLE;
         }
     }
     free(rows);
@@ -142,13 +146,20 @@ static int order_torrents(const void *a, const void *b)
     return compare_torrent(((const struct torrent_percent *)a)->info_hash, b);
 }
 
+/* As bsearch, which may not be given an array that is not there. */
+static const void *find(const void *key, const void *items, size_t count, size_t size,
+                        int (*compare)(const void *, const void *))
+{
+    return count == 0 ? NULL : bsearch(key, items, count, size, compare);
+}
+
 /* Upload: the largest of global, user and torrent; download: the smallest. */
 static struct compare_rules rules_for(const struct verify *verify, const struct user_torrent_row *found)
 {
     const struct user_percent *user =
-        bsearch(&found->user_id, verify->users, verify->user_count, sizeof *verify->users, compare_user);
-    const struct torrent_percent *torrent = bsearch(found->info_hash, verify->torrents, verify->torrent_count,
-                                                    sizeof *verify->torrents, compare_torrent);
+        find(&found->user_id, verify->users, verify->user_count, sizeof *verify->users, compare_user);
+    const struct torrent_percent *torrent =
+        find(found->info_hash, verify->torrents, verify->torrent_count, sizeof *verify->torrents, compare_torrent);
     uint32_t upload[3] = {verify->multipliers.upload_percent, user == NULL ? 100 : user->upload,
                           torrent == NULL ? 100 : torrent->upload};
     uint32_t download[3] = {verify->multipliers.download_percent, user == NULL ? 100 : user->download,
@@ -180,8 +191,8 @@ static int take_row(void *context, const struct user_torrent_row *found)
     char text[COMPARE_TEXT_BYTES];
     memcpy(key.passkey, found->passkey, strnlen(found->passkey, PASSKEY_MAX));
     memcpy(key.info_hash, found->info_hash, INFO_HASH_BYTES);
-    const struct ledger_row *row = verify->row_count == 0 ? NULL
-        : bsearch(&key, verify->rows, verify->row_count, sizeof *verify->rows, ledger_row_compare);
+    const struct ledger_row *row =
+        find(&key, verify->rows, verify->row_count, sizeof *verify->rows, ledger_row_compare);
     if (row == NULL) {
         if (!verify->subset)
             print_difference(verify, key.passkey, key.info_hash, "only in the database");
