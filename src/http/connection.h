@@ -35,6 +35,7 @@ struct connection {
     bool is_reading;        /* the first byte of a request came, not yet the last */
     bool has_more;          /* bytes behind the request in hand wait to be parsed */
     bool has_ended;         /* the client sends no more */
+    bool ends_after_input;  /* TLS: it does so with what still waits in the bufferevent */
     bool is_broken;         /* nothing can be sent or received any more */
     bool lingers;           /* the client may be sending still: close so that it can read the answer */
     bool hurries;           /* gathered replies are not to wait for the one that is away */

@@ -67,6 +67,8 @@ static struct connection *take_back(void *data, uint64_t tag)
 static void announce_answered(struct worker *worker, struct announce *announce)
 {
     struct http_worker *home = worker_frontend(worker, FRONTEND_HTTP);
+    if (home == NULL)
+        return; /* stopped meanwhile: no connection is left */
     count(home, &announce->source, ACTION_ANNOUNCE, result_of_verdict(announce->verdict));
     struct connection *connection = take_back(announce->origin_data, announce->origin_tag);
     if (connection == NULL)
@@ -78,8 +80,11 @@ static void announce_answered(struct worker *worker, struct announce *announce)
 static void scrape_answered(struct worker *worker, struct scrape *scrape)
 {
     struct http_worker *home = worker_frontend(worker, FRONTEND_HTTP);
-    count(home, &scrape->source, ACTION_SCRAPE, result_of_verdict(scrape->verdict));
-    struct connection *connection = take_back(scrape->origin_data, scrape->origin_tag);
+    struct connection *connection = NULL;
+    if (home != NULL) {
+        count(home, &scrape->source, ACTION_SCRAPE, result_of_verdict(scrape->verdict));
+        connection = take_back(scrape->origin_data, scrape->origin_tag);
+    }
     if (connection != NULL) {
         connection_respond(connection, reply_scrape(home->output, &connection->head, scrape));
         connection_continue(connection);

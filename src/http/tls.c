@@ -147,6 +147,7 @@ static void on_readable(struct bufferevent *bufferevent, void *context)
     char *to = NULL;
     size_t room = connection_input_room(connection, &to);
     int got = room > 0 ? evbuffer_remove(input, to, room) : 0;
+    connection->has_ended = connection->ends_after_input && evbuffer_get_length(input) == 0;
     if (got > 0)
         connection_take_input(connection, to, (size_t)got);
     else
@@ -172,14 +173,13 @@ static void on_event(struct bufferevent *bufferevent, short what, void *context)
         return;
     }
     ERR_clear_error();
-    if ((what & BEV_EVENT_EOF) == 0 || connection->state == CONNECTION_LINGERING)
-        connection->is_broken = true;
-    connection->has_ended = true;
-    if (connection->is_broken) {
+    if ((what & BEV_EVENT_EOF) == 0 || connection->state == CONNECTION_LINGERING) {
         connection_close(connection);
         return;
     }
     (void)bufferevent_disable(bufferevent, EV_READ);
+    connection->ends_after_input = true;
+    connection->has_ended = evbuffer_get_length(bufferevent_get_input(bufferevent)) == 0;
     connection_run(connection);
 }
 

@@ -218,6 +218,8 @@ static inline void *run_worker(void *context)
     if (worker->hooks.start(worker, worker->hooks.context) == 0)
         (void)event_base_dispatch(worker->base);
     worker->hooks.stop(worker, worker->hooks.context);
+    for (unsigned i = 0; i < worker->held_count; i++)
+        answer(&worker->held[i]); /* too late, which must do no harm */
     return NULL;
 }
 

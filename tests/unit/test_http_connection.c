@@ -433,3 +433,16 @@ Test(http, requests_and_latency_are_counted)
         measured += fake.counters.latency[PROTOCOL_HTTP].buckets[i];
     cr_expect_eq(measured, 5);
 }
+
+Test(http, answer_that_comes_after_the_stop_is_dropped)
+{
+    defaults();
+    begin();
+    int fd = dial();
+    say(fd, ANNOUNCE_OF("held"));
+    wait_until(&held_now, 1);
+    end();
+    char text[64] = "";
+    cr_expect(hear(fd, text, sizeof text, 500));
+    cr_expect_eq(strlen(text), 0);
+}

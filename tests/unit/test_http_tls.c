@@ -320,3 +320,23 @@ Test(http_tls, drain_answers_what_is_in_hand)
     hang_up(idle);
     tls_end();
 }
+
+Test(http_tls, client_that_ends_the_session_still_gets_its_answers)
+{
+    tls_defaults();
+    begin();
+    static char requests[300 * 200];
+    static char text[300 * 400];
+    strcpy(requests, ANNOUNCE_OF("held"));
+    for (int i = 0; i < 299; i++)
+        strcat(requests, ANNOUNCE);
+    SSL *ssl = shake_hands(dial());
+    tls_say(ssl, requests);
+    cr_expect_eq(SSL_shutdown(ssl), 0);
+    wait_until(&held_now, 1);
+    (void)usleep(50000); /* more than a buffer of it waits when the end comes */
+    command('r');
+    cr_expect(tls_hear(ssl, text, sizeof text, "HTTP/1.1 200 OK", 300), "%u", occurrences(text, "HTTP/1.1 200 OK"));
+    hang_up(ssl);
+    tls_end();
+}
