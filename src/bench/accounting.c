@@ -21,10 +21,10 @@ const struct accounting_rules accounting_default_rules = {
 
 struct account_session {
     uint8_t peer_id[PEER_ID_BYTES];
-    uint32_t next; /* of the same account; 0: none, else index + 1 */
+    uint32_t next;     /* of the same account; 0: none, else index + 1 */
     uint64_t uploaded; /* the baseline */
     uint64_t downloaded;
-    int64_t last_ms;    /* of the last announce that was no late copy */
+    int64_t last_ms; /* of the last announce that was no late copy */
     int64_t stopped_ms;
     uint32_t key;
     uint16_t port;
@@ -39,7 +39,7 @@ struct accounting {
     size_t account_count, account_room;
     struct account_session *sessions;
     size_t session_count, session_room;
-    uint32_t *table; /* open addressing by user and torrent: index + 1, 0 is free */
+    uint32_t *table;   /* open addressing by user and torrent: index + 1, 0 is free */
     size_t table_size; /* a power of two */
 };
 
@@ -223,8 +223,7 @@ static void credit_bytes(const struct accounting *accounting, const struct accou
         credit->raw_downloaded = announce->downloaded - session->downloaded;
         credit->uploaded = clamp(accounting, credit->raw_uploaded, elapsed_ms);
         credit->downloaded = clamp(accounting, credit->raw_downloaded, elapsed_ms);
-        credit->is_clamped =
-            credit->uploaded != credit->raw_uploaded || credit->downloaded != credit->raw_downloaded;
+        credit->is_clamped = credit->uploaded != credit->raw_uploaded || credit->downloaded != credit->raw_downloaded;
     }
     if (!credit->is_late) {
         session->uploaded = announce->uploaded;
@@ -237,8 +236,7 @@ static void credit_time(const struct accounting *accounting, struct account *acc
                         const struct account_session *session, int64_t now_ms)
 {
     int64_t gap_ms = now_ms - session->last_ms;
-    if (session->stopped || gap_ms > accounting->rules.seed_time_gap_ms ||
-        gap_ms > accounting->rules.peer_lifetime_ms)
+    if (session->stopped || gap_ms > accounting->rules.seed_time_gap_ms || gap_ms > accounting->rules.peer_lifetime_ms)
         return;
     int64_t *total = session->seeding ? &account->seed_time_ms : &account->leech_time_ms;
     int64_t *until = session->seeding ? &account->seeded_until_ms : &account->leeched_until_ms;

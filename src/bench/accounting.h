@@ -26,12 +26,12 @@ struct accounting_rules {
 extern const struct accounting_rules accounting_default_rules;
 
 struct accounted_announce {
-    uint32_t user;    /* the caller's numbers for passkey and info hash */
+    uint32_t user; /* the caller's numbers for passkey and info hash */
     uint32_t torrent;
     uint8_t peer_id[PEER_ID_BYTES];
-    uint32_t key;     /* 0: none */
+    uint32_t key; /* 0: none */
     uint16_t port;
-    uint8_t event;    /* enum announce_event */
+    uint8_t event; /* enum announce_event */
     uint64_t uploaded;
     uint64_t downloaded;
     uint64_t left;
@@ -44,13 +44,13 @@ struct accounted_credit {
     uint64_t raw_downloaded;
     uint64_t uploaded; /* raw less what the rate limit cut off */
     uint64_t downloaded;
-    bool is_first;     /* the session was unknown */
-    bool is_reset;     /* the client restarted with lower counters */
-    bool is_late;      /* a late copy: it changed nothing */
+    bool is_first; /* the session was unknown */
+    bool is_reset; /* the client restarted with lower counters */
+    bool is_late;  /* a late copy: it changed nothing */
     bool is_clamped;
     bool is_duplicate; /* the same client under another peer id */
     bool is_snatch;
-    bool is_stored;    /* false: stopped from an unknown session */
+    bool is_stored; /* false: stopped from an unknown session */
 };
 
 /* The account of a user on a torrent. */

@@ -12,7 +12,7 @@
 #include "base/error.h"
 #include "bench/options.h"
 
-/* Pins the calling thread to the list's CPU for thread number `index` (they take turns). Does nothing for an empty list. */
+/* Pins the calling thread to a CPU of the list, thread number `index` in turn. Does nothing for an empty list. */
 int cpu_pin(const struct cpu_list *list, size_t index, struct error *error);
 
 /* CPU time that the calling thread has used. */

@@ -57,8 +57,10 @@ static size_t write_reply(char *reply, size_t size, size_t wanted, bool close_af
         char digits[24];
         size_t count = (size_t)snprintf(digits, sizeof digits, "%zu:", peers);
         size_t body = sizeof before - 1 + count + peers + 1;
-        size_t head = (size_t)snprintf(reply, size, "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n%s"
-                                       "Content-Length: %zu\r\n\r\n", close_after ? "Connection: close\r\n" : "", body);
+        size_t head = (size_t)snprintf(reply, size,
+                                       "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n%s"
+                                       "Content-Length: %zu\r\n\r\n",
+                                       close_after ? "Connection: close\r\n" : "", body);
         if (head + body < wanted)
             continue;
         (void)snprintf(reply + head, size - head, "%s%s", before, digits);
@@ -136,8 +138,8 @@ static bool serve_connection(struct responder *responder, struct connection *con
     char *buffer = responder->buffer;
     if (connection->held > 0)
         memcpy(buffer, connection->start, connection->held);
-    ssize_t received = recv(connection->fd, buffer + connection->held, responder->buffer_bytes - connection->held,
-                            MSG_DONTWAIT);
+    ssize_t received =
+        recv(connection->fd, buffer + connection->held, responder->buffer_bytes - connection->held, MSG_DONTWAIT);
     if (received <= 0)
         return received < 0 && errno == EAGAIN;
     ssize_t rest = answer(responder, connection->fd, buffer, connection->held + (size_t)received);

@@ -72,8 +72,8 @@ static struct batch *batch_new(const struct floor_settings *settings)
         return NULL;
     for (size_t i = 0; i < BATCH; i++) {
         batch->in_data[i] = (struct iovec){batch->requests[i], REQUEST_BYTES};
-        batch->in[i].msg_hdr = (struct msghdr){
-            .msg_iov = &batch->in_data[i], .msg_iovlen = 1, .msg_name = &batch->addresses[i]};
+        batch->in[i].msg_hdr =
+            (struct msghdr){.msg_iov = &batch->in_data[i], .msg_iovlen = 1, .msg_name = &batch->addresses[i]};
         batch->out[i].msg_hdr = (struct msghdr){.msg_iov = &batch->out_data[i], .msg_iovlen = 1};
         fill_reply(batch->replies[i], settings->reply_bytes);
         memset(batch->connects[i], 0x5a, CONNECT_BYTES);
@@ -86,7 +86,10 @@ static struct batch *batch_new(const struct floor_settings *settings)
     return batch;
 }
 
-/* Prepares the answer to request `from`, of `bytes` to an announce, as the batch's number `to`. Returns false where it deserves none. */
+/*
+ * Prepares the answer to request `from`, of `bytes` to an announce, as the batch's number `to`. Returns false
+ * where it deserves none.
+ */
 static bool answer(struct floor_thread *thread, struct batch *batch, size_t bytes, size_t from, size_t to)
 {
     const uint8_t *request = batch->requests[from];

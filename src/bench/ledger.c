@@ -17,8 +17,7 @@ static void write_account(FILE *file, const struct world *world, const struct ac
     world_passkey(world, account->user, &passkey);
     world_info_hash(world, account->torrent, info_hash);
     hex_encode(digits, info_hash, sizeof info_hash);
-    fprintf(file,
-            "%.*s,%s,%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%" PRId64 ",%" PRId64 ",%d,%" PRIu64 "\n",
+    fprintf(file, "%.*s,%s,%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%" PRId64 ",%" PRId64 ",%d,%" PRIu64 "\n",
             passkey.length, passkey.text, digits, account->uploaded, account->downloaded, account->raw_uploaded,
             account->raw_downloaded, account->seed_time_ms / 1000, account->leech_time_ms / 1000, account->snatched,
             account->credits);

@@ -25,9 +25,9 @@ enum load_families { FAMILIES_4, FAMILIES_6, FAMILIES_BOTH };
 enum passkey_form { FORM_QUERY, FORM_PATH, FORM_ANNOUNCE_PATH, FORM_MIXED };
 
 enum {
-    REQUESTS_MAX = 65536,    /* in flight, a thread: their number fits half a transaction id */
-    FOLLOW_UPS = 256,        /* a power of two */
-    FAILURES_MAX = 32,       /* kinds of failures kept apart */
+    REQUESTS_MAX = 65536, /* in flight, a thread: their number fits half a transaction id */
+    FOLLOW_UPS = 256,     /* a power of two */
+    FAILURES_MAX = 32,    /* kinds of failures kept apart */
     FAILURE_TEXT_BYTES = 128,
     SCRAPE_HASHES = 8,
     LATE_COPY_RISK_MS = 50 * 1000, /* past 60 s a lower counter is a restart: no copy is told to the model near that */
@@ -69,12 +69,12 @@ struct load_counts {
     atomic_uint_fast64_t announce_replies;
     atomic_uint_fast64_t failures;
     atomic_uint_fast64_t resent;
-    atomic_uint_fast64_t lost;    /* given up */
-    atomic_uint_fast64_t stray;   /* answers to nothing that waits for one */
+    atomic_uint_fast64_t lost;     /* given up */
+    atomic_uint_fast64_t stray;    /* answers to nothing that waits for one */
     atomic_uint_fast64_t connects; /* UDP handshakes, or TCP connections */
     atomic_uint_fast64_t peers;
     atomic_uint_fast64_t reply_bytes;
-    atomic_uint_fast64_t unsent;  /* open loop: due before the end, never sent */
+    atomic_uint_fast64_t unsent; /* open loop: due before the end, never sent */
 };
 
 static inline void count_add(atomic_uint_fast64_t *count, uint64_t more)
@@ -97,18 +97,18 @@ enum load_action { ACTION_CONNECT, ACTION_ANNOUNCE, ACTION_SCRAPE, ACTION_ERROR 
 
 /* What waits for an answer. */
 struct request {
-    int64_t scheduled_ns; /* latency counts from here: when it was due, or in a closed loop when it was sent */
-    int64_t sent_ns;      /* last */
-    uint32_t peer;        /* announce: who; scrape: the first of those whose torrents are asked for */
+    int64_t scheduled_ns;  /* latency counts from here: when it was due, or in a closed loop when it was sent */
+    int64_t sent_ns;       /* last */
+    uint32_t peer;         /* announce: who; scrape: the first of those whose torrents are asked for */
     uint32_t older, newer; /* by sent_ns; REQUEST_NONE at the ends */
     uint16_t lane;
     uint16_t generation;
     uint8_t action;
-    uint8_t hashes; /* scrape */
+    uint8_t hashes;   /* scrape */
     uint8_t attempts; /* 0: the slot is free */
     bool late;
 };
-enum { REQUEST_NONE = UINT32_MAX };
+#define REQUEST_NONE UINT32_MAX
 
 struct follow_up {
     uint32_t peer;
@@ -154,21 +154,21 @@ struct load_thread {
     uint32_t *free_requests;
     uint32_t free_count;
     uint32_t oldest, newest; /* in flight, by sent_ns */
-    uint64_t budget; /* of --requests: what this thread may still send */
-    uint64_t issued; /* open loop: since the phase began */
+    uint64_t budget;         /* of --requests: what this thread may still send */
+    uint64_t issued;         /* open loop: since the phase began */
     double interval_ns;
 
     struct accounting *accounting; /* NULL without --ledger */
-    uint64_t ambiguous; /* announces that the model cannot judge for their timing */
+    uint64_t ambiguous;            /* announces that the model cannot judge for their timing */
     struct load_counts counts;
     uint64_t replies_in_time; /* until sending ended */
-    uint64_t unresolved; /* announces whose fate stays unknown: the ledger is not certain */
+    uint64_t unresolved;      /* announces whose fate stays unknown: the ledger is not certain */
     int64_t run_ns;
     int64_t cpu_ns;
     struct histogram latency;
     struct failure_count failures[FAILURES_MAX];
     size_t failure_count;
-    void *transport; /* the transport's own */
+    void *transport;    /* the transport's own */
     struct error error; /* "" where all went well */
 };
 
@@ -187,20 +187,20 @@ struct load {
     const struct transport *transport;
     struct world world;
     struct load_thread *threads;
-    atomic_bool stop;  /* SIGINT: end the phase at hand */
-    atomic_uint ready; /* threads that wait for the measured part */
-    atomic_bool start; /* they may begin it */
-    atomic_uint ended; /* threads that have ended it */
-    atomic_uint done;  /* threads that have ended all */
-    struct cpu_usage usage;    /* of --pid, while it ran */
+    atomic_bool stop;       /* SIGINT: end the phase at hand */
+    atomic_uint ready;      /* threads that wait for the measured part */
+    atomic_bool start;      /* they may begin it */
+    atomic_uint ended;      /* threads that have ended it */
+    atomic_uint done;       /* threads that have ended all */
+    struct cpu_usage usage; /* of --pid, while it ran */
     bool has_usage;
 };
 
 /* engine.c: for the transports. */
 
 /*
- * How many requests may be begun now, at most `limit`. In an open loop those that are due, in a closed one what the phase
- * leaves. Whether a lane has room is the transport's to look at.
+ * How many requests may be begun now, at most `limit`: in an open loop those that are due, in a closed one
+ * what the phase leaves. Whether a lane has room is the transport's to look at.
  */
 uint32_t load_due(const struct load_thread *thread, uint32_t limit);
 
@@ -223,7 +223,7 @@ void load_succeeded(struct load_thread *thread, uint32_t request, uint32_t peers
 void load_failed(struct load_thread *thread, uint32_t request, const char *reason, size_t length);
 void load_lost(struct load_thread *thread, uint32_t request);
 
-/* It is to be sent again: counts that, and returns true; where the retries are used up, ends it as lost and returns false. */
+/* It is to be sent again: counts that. Returns false where the retries are used up and it has ended as lost. */
 bool load_again(struct load_thread *thread, uint32_t request);
 
 /*

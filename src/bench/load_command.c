@@ -23,16 +23,17 @@ static void set_defaults(struct given *given, int protocol)
         .torrents = 10000,
         .families = -1,
         .peer_seed = UINT64_MAX,
-        .load.settings = {
-            .protocol = protocol,
-            .world = {.seed = 1, .peers = 20000, .seeders = 75},
-            .thread_count = 1,
-            .lanes = protocol == LOAD_UDP ? 32 : 64,
-            .pipeline = 1,
-            .retries = 3,
-            .timeout_ns = INT64_C(2000000000),
-            .numwant = 30,
-        },
+        .load.settings =
+            {
+                .protocol = protocol,
+                .world = {.seed = 1, .peers = 20000, .seeders = 75},
+                .thread_count = 1,
+                .lanes = protocol == LOAD_UDP ? 32 : 64,
+                .pipeline = 1,
+                .retries = 3,
+                .timeout_ns = INT64_C(2000000000),
+                .numwant = 30,
+            },
     };
     given->load.transport = protocol == LOAD_UDP ? &transport_udp : &transport_http;
 }
@@ -133,7 +134,8 @@ static int run_load(struct given *given, const char *usage, int argc, char **arg
         {"peers", OPTION_NUMBER, &settings->world.peers, 1, 100000000, NULL, "N", "clients, sessions of users (20000)"},
         {"seeders", OPTION_PERCENT, &settings->world.seeders, 0, 0, NULL, "PERCENT", "of the peers (75)"},
         {"scrape", OPTION_PERCENT, &settings->scrape, 0, 0, NULL, "PERCENT", "of the requests (0)"},
-        {"numwant", OPTION_INTEGER, &settings->numwant, (uint64_t)-1, 1000, NULL, "N", "-1: leave it to the tracker (30)"},
+        {"numwant", OPTION_INTEGER, &settings->numwant, (uint64_t)-1, 1000, NULL, "N",
+         "-1: leave it to the tracker (30)"},
         {"duration", OPTION_DURATION, &settings->duration_ns, 0, 0, NULL, "TIME", "how long to measure (10s)"},
         {"requests", OPTION_NUMBER, &settings->requests, 1, UINT64_C(1) << 50, NULL, "N", "or after how many to end"},
         {"rate", OPTION_NUMBER, &settings->rate, 0, 100000000, NULL, "N", "requests a second; 0: as answers come (0)"},

@@ -25,7 +25,7 @@ enum { EVENTS = 256, PIPELINE_MAX = 64, INPUT_BYTES = 65536, TAIL_BYTES = 256 };
 #define HOUSEKEEPING_NS (5 * MILLISECOND_NS)
 
 struct connection {
-    int fd; /* -1: none */
+    int fd;               /* -1: none */
     bool waits_for_write; /* not yet connected, or the kernel's buffer is full: `out` holds what is left */
     uint32_t input_length;
     char *input; /* INPUT_BYTES */
@@ -284,7 +284,8 @@ static bool take_replies(struct http *http, uint16_t lane, bool ended)
     bool closes = false;
     while (done < connection->input_length && !closes) {
         struct http_reply reply;
-        enum http_result result = http_reply_parse(&reply, connection->input + done, connection->input_length - done, ended);
+        enum http_result result =
+            http_reply_parse(&reply, connection->input + done, connection->input_length - done, ended);
         if (result == HTTP_PARTIAL)
             break;
         if (result == HTTP_BROKEN || connection->head == connection->tail)
@@ -301,8 +302,8 @@ static bool take_replies(struct http *http, uint16_t lane, bool ended)
 static void receive(struct http *http, uint16_t lane)
 {
     struct connection *connection = &http->connections[lane];
-    ssize_t received = recv(connection->fd, connection->input + connection->input_length,
-                            INPUT_BYTES - connection->input_length, 0);
+    ssize_t received =
+        recv(connection->fd, connection->input + connection->input_length, INPUT_BYTES - connection->input_length, 0);
     http->thread->now_ns = clock_monotonic_ns();
     if (received < 0) {
         if (errno != EAGAIN)
@@ -337,8 +338,7 @@ static void http_turn(struct load_thread *thread)
 {
     struct http *http = thread->transport;
     struct epoll_event events[EVENTS];
-    bool open_loop = thread->load->settings.rate > 0 &&
-                     (thread->phase == PHASE_RUN || thread->phase == PHASE_WARM_UP);
+    bool open_loop = thread->load->settings.rate > 0 && (thread->phase == PHASE_RUN || thread->phase == PHASE_WARM_UP);
     thread->now_ns = clock_monotonic_ns();
     if (thread->now_ns - http->housekeeping_ns >= HOUSEKEEPING_NS)
         keep_house(http);

@@ -174,8 +174,8 @@ static void queue_scrape(struct udp *udp, uint32_t index)
     const struct load_thread *thread = udp->thread;
     const struct request *request = &thread->requests[index];
     uint8_t *packet = next_packet(udp, request->lane);
-    size_t length = udp_write_head(packet, udp->lanes[request->lane].connection_id, ACTION_SCRAPE,
-                                   transaction_of(thread, index));
+    size_t length =
+        udp_write_head(packet, udp->lanes[request->lane].connection_id, ACTION_SCRAPE, transaction_of(thread, index));
     for (uint32_t i = 0; i < request->hashes; i++) {
         load_scrape_hash(thread, index, i, packet + length);
         length += INFO_HASH_BYTES;
@@ -210,8 +210,8 @@ static void keep_connected(struct udp *udp, uint16_t index)
         return;
     lane->connecting_ns = now_ns;
     lane->connect_transaction = (uint32_t)random_next(&udp->thread->random);
-    queue_packet(udp, udp_write_head(next_packet(udp, index), UDP_PROTOCOL_ID, ACTION_CONNECT,
-                                     lane->connect_transaction));
+    queue_packet(udp,
+                 udp_write_head(next_packet(udp, index), UDP_PROTOCOL_ID, ACTION_CONNECT, lane->connect_transaction));
     count_add(&udp->thread->counts.connects, 1);
 }
 
@@ -293,8 +293,8 @@ static void take_connect(struct udp *udp, uint16_t index, const uint8_t *reply, 
 static void take_announce(struct udp *udp, uint32_t request, size_t length)
 {
     static const char broken[] = "announce reply of a broken length";
-    size_t each = udp->thread->lanes[udp->thread->requests[request].lane].family == 6 ? ENDPOINT6_BYTES
-                                                                                       : ENDPOINT4_BYTES;
+    size_t each =
+        udp->thread->lanes[udp->thread->requests[request].lane].family == 6 ? ENDPOINT6_BYTES : ENDPOINT4_BYTES;
     if (length < 20 || (length - 20) % each != 0)
         load_failed(udp->thread, request, broken, sizeof broken - 1);
     else
@@ -362,8 +362,7 @@ static void udp_turn(struct load_thread *thread)
 {
     struct udp *udp = thread->transport;
     struct epoll_event events[EVENTS];
-    bool open_loop = thread->load->settings.rate > 0 &&
-                     (thread->phase == PHASE_RUN || thread->phase == PHASE_WARM_UP);
+    bool open_loop = thread->load->settings.rate > 0 && (thread->phase == PHASE_RUN || thread->phase == PHASE_WARM_UP);
     thread->now_ns = clock_monotonic_ns();
     if (thread->now_ns - udp->housekeeping_ns >= HOUSEKEEPING_NS)
         keep_house(udp);

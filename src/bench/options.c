@@ -61,7 +61,10 @@ int option_read_duration(const char *text, int64_t *nanoseconds)
         const char *name;
         uint64_t nanoseconds;
     } units[] = {
-        {"ms", 1000000}, {"s", 1000000000}, {"m", 60000000000}, {"h", 3600000000000},
+        {"ms", 1000000},
+        {"s", 1000000000},
+        {"m", 60000000000},
+        {"h", 3600000000000},
     };
     size_t digits = strspn(text, "0123456789");
     char number[24];
@@ -220,8 +223,8 @@ static int refuse_value(const struct option_entry *entry, const char *text, stru
         return error_set(error, "--%s: found %s, allowed %ju to %ju", entry->name, text, (uintmax_t)entry->low,
                          (uintmax_t)entry->high);
     case OPTION_INTEGER:
-        return error_set(error, "--%s: found %s, allowed %jd to %jd", entry->name, text,
-                         (intmax_t)(int64_t)entry->low, (intmax_t)(int64_t)entry->high);
+        return error_set(error, "--%s: found %s, allowed %jd to %jd", entry->name, text, (intmax_t)(int64_t)entry->low,
+                         (intmax_t)(int64_t)entry->high);
     case OPTION_PERCENT:
         return error_set(error, "--%s: found %s, allowed 0 to 100", entry->name, text);
     case OPTION_DURATION:
@@ -245,7 +248,7 @@ enum options_result options_parse(const struct option_entry *entries, int argc, 
 {
     struct option long_options[OPTIONS_MAX + 2];
     int count = 0;
-    for (; entries[count].name != NULL && count < OPTIONS_MAX; count++) {
+    for (; count < OPTIONS_MAX && entries[count].name != NULL; count++) {
         int argument = entries[count].kind == OPTION_FLAG ? no_argument : required_argument;
         long_options[count] = (struct option){.name = entries[count].name, .has_arg = argument, .val = 256 + count};
     }

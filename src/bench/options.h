@@ -50,7 +50,7 @@ enum option_kind {
 };
 
 struct option_entry {
-    const char *name;     /* without the dashes; NULL ends the table */
+    const char *name; /* without the dashes; NULL ends the table */
     enum option_kind kind;
     void *value;
     uint64_t low;

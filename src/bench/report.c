@@ -148,10 +148,18 @@ static json_t *counts_json(const struct load_sums *sums)
         const char *name;
         uint64_t value;
     } fields[] = {
-        {"requests", sums->requests}, {"announces", sums->announces},     {"late_copies", sums->late_copies},
-        {"scrapes", sums->scrapes},   {"replies", sums->replies},         {"announce_replies", sums->announce_replies},
-        {"resent", sums->resent},     {"lost", sums->lost},               {"stray", sums->stray},
-        {"unsent", sums->unsent},     {"failure_count", sums->failures},  {"connects", sums->connects},
+        {"requests", sums->requests},
+        {"announces", sums->announces},
+        {"late_copies", sums->late_copies},
+        {"scrapes", sums->scrapes},
+        {"replies", sums->replies},
+        {"announce_replies", sums->announce_replies},
+        {"resent", sums->resent},
+        {"lost", sums->lost},
+        {"stray", sums->stray},
+        {"unsent", sums->unsent},
+        {"failure_count", sums->failures},
+        {"connects", sums->connects},
     };
     json_t *json = json_object();
     for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++)
@@ -181,9 +189,15 @@ static json_t *settings_json(const struct load *load)
         const char *name;
         uint64_t value;
     } fields[] = {
-        {"users", load->world.settings.users}, {"torrents", settings->world.torrents}, {"peers", settings->world.peers},
-        {"threads", settings->thread_count},   {"lanes", settings->lanes},       {"in_flight", settings->in_flight},
-        {"pipeline", settings->pipeline},      {"rate", settings->rate},         {"seed", settings->world.seed},
+        {"users", load->world.settings.users},
+        {"torrents", settings->world.torrents},
+        {"peers", settings->world.peers},
+        {"threads", settings->thread_count},
+        {"lanes", settings->lanes},
+        {"in_flight", settings->in_flight},
+        {"pipeline", settings->pipeline},
+        {"rate", settings->rate},
+        {"seed", settings->world.seed},
     };
     json_t *json = json_object();
     for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++)

@@ -110,7 +110,8 @@ void world_passkey(const struct world *world, uint32_t user, struct passkey *pas
         *passkey = world->passkeys[user];
         return;
     }
-    uint64_t bytes[2] = {derive(world, SALT_USER, (uint64_t)user * 2), derive(world, SALT_USER, (uint64_t)user * 2 + 1)};
+    uint64_t bytes[2] = {derive(world, SALT_USER, (uint64_t)user * 2),
+                         derive(world, SALT_USER, (uint64_t)user * 2 + 1)};
     char digits[33];
     hex_encode(digits, (const uint8_t *)bytes, sizeof bytes);
     passkey->length = 32;

@@ -27,8 +27,8 @@ struct world_settings {
     uint64_t peer_seed; /* which clients they are: two runs at once may have users and torrents in common */
     uint32_t users;
     uint32_t torrents;
-    uint64_t peers;      /* of all threads */
-    double seeders;      /* the percentage that the swarm stays near */
+    uint64_t peers;       /* of all threads */
+    double seeders;       /* the percentage that the swarm stays near */
     const char *passkeys; /* a file with one a line, or NULL: made from the seed */
 };
 
@@ -38,7 +38,7 @@ struct world {
     struct alias *popularity;
     /* Chances at a peer's turn, chosen so that the share of seeders stays where it is. */
     double stop;
-    double complete;       /* of leechers */
+    double complete; /* of leechers */
     double restart_seeding;
 };
 
@@ -72,7 +72,7 @@ struct peer {
     uint8_t state;       /* enum peer_state, as of the last announce that was answered */
     uint8_t event;       /* enum announce_event of the pending announce */
     uint8_t flags;
-    uint8_t in_flight;   /* requests that wait for an answer */
+    uint8_t in_flight; /* requests that wait for an answer */
 };
 
 /* Makes `peer` new. `identity` is unique among all threads' peers, `user` its user. */
@@ -99,7 +99,8 @@ struct peer_announce {
 };
 
 /*
- * Says what `peer` announces; as a `late` copy an older announce, with lower counters, that something newer has overtaken.
+ * Says what `peer` announces; as a `late` copy an older announce, with lower counters, that something newer has
+ * overtaken.
  */
 void peer_describe(const struct world *world, const struct peer *peer, bool late, struct peer_announce *announce);
 

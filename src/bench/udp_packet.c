@@ -45,7 +45,8 @@ static uint8_t *append_url_data(uint8_t *at, const struct passkey *passkey, enum
         at = append_bytes(at, passkey->text, passkey->length);
         at = append_bytes(at, last, sizeof last - 1);
     } else {
-        at = form == FORM_ANNOUNCE_PATH ? append_bytes(at, path, sizeof path - 1) : append_bytes(at, query, sizeof query - 1);
+        at = form == FORM_ANNOUNCE_PATH ? append_bytes(at, path, sizeof path - 1)
+                                        : append_bytes(at, query, sizeof query - 1);
         at = append_bytes(at, passkey->text, passkey->length);
     }
     *length = (uint8_t)(at - length - 1);

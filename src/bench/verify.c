@@ -289,7 +289,8 @@ static int verify_run_command(int argc, char **argv)
         {"wait", OPTION_DURATION, &verify.wait_ns, 0, 0, NULL, "TIME", "how long the sinks may still need (0s)"},
         {"times", OPTION_DURATION, &verify.time_tolerance_ns, 0, 0, NULL, "TOLERANCE",
          "compare seed and leech times, too (they cannot be told exactly from outside)"},
-        {"subset", OPTION_FLAG, &verify.subset, 0, 0, NULL, NULL, "rows that are only in the database are no difference"},
+        {"subset", OPTION_FLAG, &verify.subset, 0, 0, NULL, NULL,
+         "rows that are only in the database are no difference"},
         {.name = NULL},
     };
     int status = options_handle(entries, "verify --ledger FILE --database URL [OPTION]...", argc, argv);

@@ -2,8 +2,8 @@
 #include "bench/accounting.h"
 
 #include <criterion/criterion.h>
-#include <string.h>
 #include <jansson.h>
+#include <string.h>
 
 enum { SECOND = 1000, MINUTE = 60 * SECOND, MIB = 1 << 20 };
 
@@ -25,9 +25,13 @@ TestSuite(bench_accounting, .init = set_up, .fini = tear_down);
 static struct accounted_announce announce(const char *peer, uint8_t event, uint64_t uploaded, uint64_t downloaded,
                                           int64_t time_ms)
 {
-    struct accounted_announce announce = {
-        .user = 1, .torrent = 1, .event = event, .uploaded = uploaded, .downloaded = downloaded, .left = 1000,
-        .time_ms = time_ms};
+    struct accounted_announce announce = {.user = 1,
+                                          .torrent = 1,
+                                          .event = event,
+                                          .uploaded = uploaded,
+                                          .downloaded = downloaded,
+                                          .left = 1000,
+                                          .time_ms = time_ms};
     memcpy(announce.peer_id, peer, strlen(peer));
     return announce;
 }
@@ -68,7 +72,7 @@ static void play_vector(const json_t *vector, size_t number)
     const json_t *said;
     const json_t *deltas = json_object_get(vector, "deltas");
     size_t i, delta = 0;
-    json_array_foreach(json_object_get(vector, "announces"), i, said) {
+    json_array_foreach (json_object_get(vector, "announces"), i, said) {
         const char *who = json_string_value(json_array_get(said, 0));
         struct accounted_announce next =
             announce(who, event_named(json_string_value(json_array_get(said, 1))),
@@ -93,7 +97,7 @@ Test(bench_accounting, vectors_give_their_deltas)
     cr_assert_not_null(file);
     const json_t *vector;
     size_t i;
-    json_array_foreach(json_object_get(file, "vectors"), i, vector) {
+    json_array_foreach (json_object_get(file, "vectors"), i, vector) {
         tear_down();
         set_up();
         play_vector(vector, i);

@@ -3,8 +3,8 @@
 #include "bench/ledger_file.h"
 
 #include <criterion/criterion.h>
-#include <string.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #define HASH "00112233445566778899aabbccddeeff00112233"
@@ -63,8 +63,8 @@ Test(bench_ledger, file_is_sorted)
 {
     size_t count;
     struct error error;
-    struct ledger_row *rows = read_text(LEDGER_HEADER "\nb," HASH ",1,2,3,4,5,6,1,7\na," HASH2 ",1,2,3,4,5,6,1,7\na," HASH
-                                                      ",9,2,3,4,5,6,1,7\n",
+    struct ledger_row *rows = read_text(LEDGER_HEADER "\nb," HASH ",1,2,3,4,5,6,1,7\na," HASH2
+                                                      ",1,2,3,4,5,6,1,7\na," HASH ",9,2,3,4,5,6,1,7\n",
                                         &count, &error);
     cr_assert_not_null(rows);
     cr_assert_eq(count, 3);

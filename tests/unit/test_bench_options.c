@@ -69,8 +69,9 @@ Test(bench_options, endpoints_have_host_and_port)
     cr_expect_not(endpoint_is_loopback(&endpoint));
     cr_expect_eq(option_read_endpoint("[2001:db8::1]:80", &endpoint), 0);
     cr_expect_not(endpoint_is_loopback(&endpoint));
-    static const char *const bad[] = {"", ":80", "127.0.0.1", "127.0.0.1:", "127.0.0.1:0", "127.0.0.1:65536", "::1:80",
-                                      "[::1]", "[127.0.0.1]:80", "[]:80", "127.0.0.1:80x"};
+    static const char *const bad[] = {
+        "",       ":80",   "127.0.0.1",      "127.0.0.1:", "127.0.0.1:0",  "127.0.0.1:65536",
+        "::1:80", "[::1]", "[127.0.0.1]:80", "[]:80",      "127.0.0.1:80x"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         cr_expect_lt(option_read_endpoint(bad[i], &endpoint), 0, "'%s'", bad[i]);
 }

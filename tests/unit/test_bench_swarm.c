@@ -3,8 +3,8 @@
 #include "bench/swarm.h"
 
 #include <criterion/criterion.h>
-#include <string.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 static struct world world;

@@ -28,24 +28,24 @@ static void expect_request(const struct http_request_facts *facts, bool scrape, 
     cr_expect_str_eq(text, expected);
 }
 
-#define REST                                                                                                      \
-    "info_hash=%00Az5-%25%ff%00%00%00%00%00%00%00%00%00%00%00%00%00&peer_id=-qB4630-0123456789ab&port=6881"       \
+#define REST                                                                                                \
+    "info_hash=%00Az5-%25%ff%00%00%00%00%00%00%00%00%00%00%00%00%00&peer_id=-qB4630-0123456789ab&port=6881" \
     "&uploaded=18446744073709551615&downloaded=0&left=1234567890123&key=00000ABC"
 
 Test(bench_http_request, announce_has_the_three_forms)
 {
     struct http_request_facts facts = {
         .announce = &said, .numwant = 30, .form = FORM_QUERY, .tail = tail, .tail_length = sizeof tail - 1};
-    expect_request(&facts, false, "GET /announce?passkey=key&" REST
-                                  "&event=started&numwant=30&compact=1&no_peer_id=1 HTTP/1.1\r\n\r\n");
+    expect_request(&facts, false,
+                   "GET /announce?passkey=key&" REST
+                   "&event=started&numwant=30&compact=1&no_peer_id=1 HTTP/1.1\r\n\r\n");
     facts.form = FORM_PATH;
     facts.numwant = -1;
     said.event = EVENT_NONE;
     expect_request(&facts, false, "GET /key/announce?" REST "&compact=1&no_peer_id=1 HTTP/1.1\r\n\r\n");
     facts.form = FORM_ANNOUNCE_PATH;
     said.event = EVENT_STOPPED;
-    expect_request(&facts, false,
-                   "GET /announce/key?" REST "&event=stopped&compact=1&no_peer_id=1 HTTP/1.1\r\n\r\n");
+    expect_request(&facts, false, "GET /announce/key?" REST "&event=stopped&compact=1&no_peer_id=1 HTTP/1.1\r\n\r\n");
 }
 
 Test(bench_http_request, scrape_holds_all_hashes)
@@ -53,10 +53,15 @@ Test(bench_http_request, scrape_holds_all_hashes)
     uint8_t hashes[2][INFO_HASH_BYTES];
     memset(hashes[0], 'a', INFO_HASH_BYTES);
     memset(hashes[1], 'b', INFO_HASH_BYTES);
-    struct http_request_facts facts = {.announce = &said, .form = FORM_QUERY, .tail = tail,
-                                       .tail_length = sizeof tail - 1, .hashes = hashes, .hash_count = 2};
-    expect_request(&facts, true, "GET /scrape?passkey=key&info_hash=aaaaaaaaaaaaaaaaaaaa&info_hash="
-                                 "bbbbbbbbbbbbbbbbbbbb HTTP/1.1\r\n\r\n");
+    struct http_request_facts facts = {.announce = &said,
+                                       .form = FORM_QUERY,
+                                       .tail = tail,
+                                       .tail_length = sizeof tail - 1,
+                                       .hashes = hashes,
+                                       .hash_count = 2};
+    expect_request(&facts, true,
+                   "GET /scrape?passkey=key&info_hash=aaaaaaaaaaaaaaaaaaaa&info_hash="
+                   "bbbbbbbbbbbbbbbbbbbb HTTP/1.1\r\n\r\n");
 }
 
 Test(bench_udp_packet, announce_is_laid_out_as_bep_15_and_41_say)
@@ -162,8 +167,9 @@ static int parse_body(struct tracker_reply *reply, const char *body)
 Test(bench_tracker_reply, peers_of_both_families_are_counted)
 {
     struct tracker_reply reply;
-    cr_expect_eq(parse_body(&reply, "d8:completei1e11:external ip4:abcd8:intervali1800e5:peers12:abcdefghijkl6:peers618:"
-                                    "abcdefghijklmnopqre"),
+    cr_expect_eq(parse_body(&reply,
+                            "d8:completei1e11:external ip4:abcd8:intervali1800e5:peers12:abcdefghijkl6:peers618:"
+                            "abcdefghijklmnopqre"),
                  0);
     cr_expect_null(reply.failure);
     cr_expect_eq(reply.peers, 3);
@@ -187,9 +193,23 @@ Test(bench_tracker_reply, failure_is_told)
 Test(bench_tracker_reply, broken_bencode_is_refused)
 {
     static const char *const bad[] = {
-        "", "d", "e", "le", "i1e", "d5:peers", "d5:peers12:abce", "d5:peersi1", "d5:peersle", "d5:peers0:ee",
-        "d5:peers0:", "d99999999999999:xe", "d-1:xe", "d1:xlllllllllllllllllllleeeeeeeeeeeeeeeeeeeee", "d1:x",
-        "d:0:e", "di1ei2ee",
+        "",
+        "d",
+        "e",
+        "le",
+        "i1e",
+        "d5:peers",
+        "d5:peers12:abce",
+        "d5:peersi1",
+        "d5:peersle",
+        "d5:peers0:ee",
+        "d5:peers0:",
+        "d99999999999999:xe",
+        "d-1:xe",
+        "d1:xlllllllllllllllllllleeeeeeeeeeeeeeeeeeeee",
+        "d1:x",
+        "d:0:e",
+        "di1ei2ee",
     };
     struct tracker_reply reply;
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
