@@ -132,6 +132,14 @@ uint64_t journal_begins_after(struct journal *journal)
     return seq;
 }
 
+bool journal_may_trim(struct journal *journal, uint64_t seq)
+{
+    pthread_mutex_lock(&journal->mutex);
+    bool may = journal->segment_count > 1 && journal->segments[0].last_seq <= seq;
+    pthread_mutex_unlock(&journal->mutex);
+    return may;
+}
+
 uint64_t journal_last_seq(const struct journal *journal)
 {
     return journal->last_seq;

@@ -54,6 +54,9 @@ uint64_t journal_synced_seq(const struct journal *journal);
 bool journal_is_full(const struct journal *journal);
 uint64_t journal_bytes(struct journal *journal);
 
+/* Any thread: whether journal_trim up to `seq` would remove anything. */
+bool journal_may_trim(struct journal *journal, uint64_t seq);
+
 /* Any thread: the seq behind which records can be read without a gap. */
 uint64_t journal_begins_after(struct journal *journal);
 

@@ -94,14 +94,21 @@ static void end_sync(struct ledger *ledger, int64_t now_ns)
     publish(ledger);
 }
 
-static void trim(struct ledger *ledger)
+uint64_t ledger_taken_by_all(const struct ledger *ledger)
 {
-    uint64_t low = atomic_load_explicit(&ledger->covered, memory_order_relaxed);
+    uint64_t low = journal_synced_seq(ledger->journal);
     for (size_t i = 0; i < ledger->runner_count; i++) {
         uint64_t position = runner_position(ledger->runners[i]);
         low = position < low ? position : low;
     }
-    journal_trim(ledger->journal, low);
+    return low;
+}
+
+void ledger_trim(struct ledger *ledger)
+{
+    uint64_t taken = ledger_taken_by_all(ledger);
+    uint64_t covered = atomic_load_explicit(&ledger->covered, memory_order_relaxed);
+    journal_trim(ledger->journal, taken < covered ? taken : covered);
 }
 
 /* A sink has taken higher numbers than were given out: the journal is older than it. */
@@ -169,7 +176,7 @@ static size_t run_round(struct ledger *ledger, int64_t now_ns)
     }
     write_out(ledger, now_ns);
     begin_sync(ledger, now_ns);
-    trim(ledger);
+    ledger_trim(ledger);
     return drained;
 }
 

@@ -244,7 +244,9 @@ bool ledger_wants_snapshot(struct ledger *ledger)
     pthread_mutex_lock(&ledger->mutex);
     uint64_t half = ledger->max_bytes / 2;
     pthread_mutex_unlock(&ledger->mutex);
-    return journal_bytes(ledger->journal) >= half && atomic_load(&ledger->covered) < ledger_last_seq(ledger);
+    uint64_t taken = ledger_taken_by_all(ledger);
+    return journal_bytes(ledger->journal) >= half && atomic_load(&ledger->covered) < taken &&
+           journal_may_trim(ledger->journal, taken);
 }
 
 void ledger_covered(struct ledger *ledger, uint64_t seq)
@@ -383,12 +385,8 @@ void ledger_stop(struct ledger *ledger, int64_t timeout_ms)
     pthread_cond_broadcast(&ledger->progress);
     pthread_mutex_unlock(&ledger->mutex);
     stop_runners(ledger, deadline);
-    if (!ran || ledger->stuck)
-        return;
-    uint64_t low = atomic_load(&ledger->covered);
-    for (size_t i = 0; i < ledger->runner_count; i++)
-        low = runner_position(ledger->runners[i]) < low ? runner_position(ledger->runners[i]) : low;
-    journal_trim(ledger->journal, low);
+    if (ran && !ledger->stuck)
+        ledger_trim(ledger);
 }
 
 void ledger_free(struct ledger *ledger)

@@ -69,4 +69,10 @@ struct ledger {
 
 void *ledger_main(void *argument);
 
+/* The highest seq that no sink needs any more. */
+uint64_t ledger_taken_by_all(const struct ledger *ledger);
+
+/* Lets the segments go that neither a sink nor a restart needs. The ledger's thread, or after it has ended. */
+void ledger_trim(struct ledger *ledger);
+
 #endif

@@ -1,7 +1,9 @@
 /* The ledger with rings, journal and sinks that fail in every way that they may. */
 #include <criterion/criterion.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
+#include <sys/resource.h>
 
 #include "base/clock.h"
 #include "deltas/ledger.h"
@@ -498,12 +500,14 @@ Test(ledger, a_full_journal_refuses_and_recovers_by_itself)
     struct ledger_status status;
     ledger_status(fix.ledger, &status);
     cr_assert_leq(status.journal_bytes, (uint64_t)(1 << 20) + (64 << 10));
-    cr_assert(ledger_wants_snapshot(fix.ledger));
+    /* The sink holds it all: a snapshot would not help. */
+    cr_assert(!ledger_wants_snapshot(fix.ledger));
 
     pthread_mutex_lock(&far_end.mutex);
     far_end.dead = false;
     pthread_mutex_unlock(&far_end.mutex);
     cr_assert(ledger_flush(fix.ledger, 40000));
+    cr_assert(ledger_wants_snapshot(fix.ledger));
     ledger_covered(fix.ledger, ledger_last_seq(fix.ledger));
     for (int i = 0; i < 500 && ledger_is_full(fix.ledger); i++)
         usleep(1000);
@@ -511,6 +515,58 @@ Test(ledger, a_full_journal_refuses_and_recovers_by_itself)
     uint64_t last = ledger_last_seq(fix.ledger);
     stop_ledger(5000);
     expect_all_in_order(1, last);
+}
+
+/* No file may grow over this: to the journal a full disk. */
+static void limit_files(rlim_t bytes)
+{
+    struct rlimit limit;
+    getrlimit(RLIMIT_FSIZE, &limit);
+    limit.rlim_cur = bytes;
+    setrlimit(RLIMIT_FSIZE, &limit);
+}
+
+Test(ledger, a_full_disk_refuses_and_recovers_by_itself)
+{
+    signal(SIGXFSZ, SIG_IGN);
+    start_ledger();
+    push(0, 100);
+    ledger_barrier(fix.ledger);
+    limit_files(40000);
+    for (int i = 0; i < 1000 && !ledger_is_full(fix.ledger); i++) {
+        push(0, 20);
+        usleep(3000);
+    }
+    cr_assert(ledger_is_full(fix.ledger));
+    push(1, 500);
+    usleep(100 * 1000);
+    limit_files(RLIM_INFINITY);
+    for (int i = 0; i < 8000 && ledger_is_full(fix.ledger); i++)
+        usleep(1000);
+    cr_assert(!ledger_is_full(fix.ledger));
+    uint64_t seq = ledger_barrier(fix.ledger);
+    stop_ledger(5000);
+    expect_all_in_order(1, seq);
+}
+
+Test(ledger, stop_is_in_time_with_a_disk_that_is_full)
+{
+    signal(SIGXFSZ, SIG_IGN);
+    start_ledger();
+    push(0, 100);
+    ledger_barrier(fix.ledger);
+    limit_files(1000);
+    push(0, 1000);
+    usleep(100 * 1000);
+    int64_t start = clock_monotonic_ns();
+    stop_ledger(2000);
+    cr_assert_lt((clock_monotonic_ns() - start) / 1000000, 3000);
+    limit_files(RLIM_INFINITY);
+    start_ledger();
+    push(0, 10);
+    uint64_t seq = ledger_barrier(fix.ledger);
+    stop_ledger(5000);
+    expect_all_in_order(1, seq);
 }
 
 Test(ledger, reload_changes_the_batch_size)
