@@ -64,11 +64,11 @@ struct delta {
 
     struct delta_session session;
 
-    bool active;             /* the session is in the swarm after this */
-    uint16_t user_seeding;   /* the user's sessions in this swarm after this: seeding, and all */
+    bool active;           /* the session is in the swarm after this */
+    uint16_t user_seeding; /* the user's sessions in this swarm after this: seeding, and all */
     uint16_t user_active;
-    uint64_t user_left;      /* the smallest `left` of those in the swarm, else the last one said */
-    uint32_t seeders;        /* of the torrent, after this */
+    uint64_t user_left; /* the smallest `left` of those in the swarm, else the last one said */
+    uint32_t seeders;   /* of the torrent, after this */
     uint32_t leechers;
 
     uint8_t passkey_length; /* 0 but where user_id is 0 */

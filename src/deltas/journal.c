@@ -249,7 +249,6 @@ void journal_append(struct journal *journal, const struct delta *deltas, size_t 
     }
 }
 
-
 void journal_mark(struct journal *journal)
 {
     if (journal_is_behind(journal) || journal->marked_seq == journal->synced.seq || journal->fd < 0 ||

@@ -89,7 +89,7 @@ bool journal_sync_begin(struct journal *journal);
 bool journal_is_behind(const struct journal *journal);
 
 struct journal_sync_result {
-    bool ok;          /* false: what it was to cover is not safe; it will be written again */
+    bool ok; /* false: what it was to cover is not safe; it will be written again */
     uint64_t took_ns;
 };
 
@@ -130,7 +130,7 @@ struct journal_salvage {
     size_t segments_replaced;
     uint64_t records_kept; /* in those */
     uint64_t records_lost;
-    char moved_to[256];    /* the last file moved aside; "": none */
+    char moved_to[256]; /* the last file moved aside; "": none */
 };
 int journal_salvage(const char *state_dir, struct journal_salvage *report, struct error *error);
 

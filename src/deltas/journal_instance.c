@@ -28,8 +28,10 @@ int journal_instance_read(const char *state_dir, char instance[static INSTANCE_B
         return length == -ENOENT ? 1 : -1;
     uint8_t bytes[16];
     if (length != 33 || text[32] != '\n' || !hex_decode(bytes, sizeof(bytes), text, 32))
-        return error_set(error, "%s: found no 32 hex digits and a line's end; restore it from a backup, or remove it "
-                                "together with the journal's folder", path);
+        return error_set(error,
+                         "%s: found no 32 hex digits and a line's end; restore it from a backup, or remove it "
+                         "together with the journal's folder",
+                         path);
     hex_encode(instance, bytes, sizeof(bytes));
     return 0;
 }

@@ -25,7 +25,7 @@ struct block {
     struct block *next;
     uint64_t position; /* of its first byte in the stream of all bytes appended by this process */
     uint64_t last_seq;
-    size_t used;       /* sealed frames only */
+    size_t used; /* sealed frames only */
     uint8_t bytes[];
 };
 
@@ -41,10 +41,10 @@ enum sync_state { SYNC_IDLE, SYNC_RUNNING, SYNC_ENDED };
 struct sync_job {
     int closed[CLOSED_FDS_MAX]; /* files that are complete: synced, then closed */
     size_t closed_count;
-    int fd;                     /* the file being written; -1: none */
-    bool directory;             /* a file was made since the last */
-    struct place place;         /* what is safe when it succeeds */
-    int failure;                /* errno, or 0 */
+    int fd;             /* the file being written; -1: none */
+    bool directory;     /* a file was made since the last */
+    struct place place; /* what is safe when it succeeds */
+    int failure;        /* errno, or 0 */
     int64_t took_ns;
 };
 
@@ -61,28 +61,28 @@ struct journal {
     uint64_t segment_bytes;
     uint64_t reserve_bytes;
     uint64_t last_seq;
-    struct block *head; /* oldest that is not synced */
-    struct block *tail; /* the one being filled; NULL: none */
+    struct block *head;      /* oldest that is not synced */
+    struct block *tail;      /* the one being filled; NULL: none */
     struct block *unwritten; /* the block that the next byte to be written is in */
     struct block *spares;
     size_t block_count;
     size_t spare_count;
-    bool gap;           /* numbers were passed over: a mark has to say so before the next record */
-    uint8_t *frame;     /* the open frame's header in the tail's bytes; NULL: none open */
+    bool gap;       /* numbers were passed over: a mark has to say so before the next record */
+    uint8_t *frame; /* the open frame's header in the tail's bytes; NULL: none open */
     uint8_t *frame_end;
     uint32_t frame_count;
     uint64_t frame_seq;
     int64_t frame_ms;
-    uint64_t sealed;    /* position behind the last sealed frame */
-    uint64_t written;   /* position up to which the kernel took bytes */
-    uint64_t written_seq; /* last seq of the last block written out, for the next segment's header */
-    bool mid_block;     /* a write broke off somewhere within a frame */
+    uint64_t sealed;       /* position behind the last sealed frame */
+    uint64_t written;      /* position up to which the kernel took bytes */
+    uint64_t written_seq;  /* last seq of the last block written out, for the next segment's header */
+    bool mid_block;        /* a write broke off somewhere within a frame */
     struct place complete; /* where `written` last met `sealed` */
     struct place synced;
     uint64_t marked_seq;
-    int fd;             /* the segment being written; -1: none yet */
-    uint64_t offset;    /* of the next byte in it */
-    uint64_t reserved;  /* up to there the disk has room for certain */
+    int fd;            /* the segment being written; -1: none yet */
+    uint64_t offset;   /* of the next byte in it */
+    uint64_t reserved; /* up to there the disk has room for certain */
     bool cannot_reserve;
     bool directory_changed;
     bool started;
@@ -94,9 +94,9 @@ struct journal {
     struct sync_job job; /* the helper's while sync_state is SYNC_RUNNING */
 
     /* Trouble with the disk. */
-    bool failing;       /* a write or sync failed, and none has succeeded since */
-    bool low;           /* no room could be reserved ahead */
-    bool abandon;       /* go on in another file, from what is synced */
+    bool failing; /* a write or sync failed, and none has succeeded since */
+    bool low;     /* no room could be reserved ahead */
+    bool abandon; /* go on in another file, from what is synced */
     int64_t retry_ns;
     int64_t pause_ns;
 
@@ -137,7 +137,8 @@ int journal_segment_open(int directory_fd, uint32_t serial, uint64_t first_seq, 
 uint64_t journal_next_whole_frame(int fd, uint64_t offset);
 
 /* journal_instance.c */
-int journal_instance_read(const char *state_dir, char instance[static INSTANCE_BYTES], struct error *error); /* 1: there is none */
+int journal_instance_read(const char *state_dir, char instance[static INSTANCE_BYTES],
+                          struct error *error); /* 1: there is none */
 int journal_instance_make(const char *state_dir, char instance[static INSTANCE_BYTES], struct error *error);
 int journal_instance_write(const char *state_dir, const char *instance, struct error *error);
 

@@ -167,8 +167,8 @@ static int take(struct journal_reader *reader, struct delta *deltas, size_t max,
         if (size == 0) {
             frame->count = 0;
             reader->serial = 0;
-            return error_set(error, "%s: record %" PRIu64 " is whole but cannot be understood", reader->journal->directory,
-                             frame->first_seq);
+            return error_set(error, "%s: record %" PRIu64 " is whole but cannot be understood",
+                             reader->journal->directory, frame->first_seq);
         }
         delta->seq = frame->first_seq;
         frame->records += size;

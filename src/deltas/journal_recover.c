@@ -18,8 +18,9 @@
 #include "base/clock.h"
 #include "base/log.h"
 
-static const char what_to_do[] = "restore the file from a backup, or run `privtrakd --salvage-journal`, which moves it aside and "
-                                 "keeps every whole record";
+static const char what_to_do[] =
+    "restore the file from a backup, or run `privtrakd --salvage-journal`, which moves it aside and "
+    "keeps every whole record";
 
 int journal_directory_open(const char *state_dir, char **path, struct error *error)
 {
@@ -139,7 +140,8 @@ struct candidates {
  * Whether anything behind `offset` in segment `number`, or in a later one, says that the record `seq` was on disk. If so
  * it was damaged, else it, and all behind it, was being written when the power went.
  */
-static bool was_synced(struct journal *journal, const struct candidates *all, size_t number, uint64_t offset, uint64_t seq)
+static bool was_synced(struct journal *journal, const struct candidates *all, size_t number, uint64_t offset,
+                       uint64_t seq)
 {
     for (size_t i = number; i < all->list.count; i++) {
         uint8_t bytes[SEGMENT_HEADER_BYTES];
@@ -213,7 +215,8 @@ static int cut_tail(struct check *check, uint64_t end)
     if (fstat(fd, &status) != 0)
         return error_set(check->error, "%s/%s: %s", check->journal->directory, check->name, strerror(errno));
     if ((uint64_t)status.st_size > end || check->next != NULL)
-        log_warning("journal", "file=%s/%s: cut off %" PRIu64 " bytes%s of records that were being written, behind seq %" PRIu64,
+        log_warning("journal",
+                    "file=%s/%s: cut off %" PRIu64 " bytes%s of records that were being written, behind seq %" PRIu64,
                     check->journal->directory, check->name, (uint64_t)status.st_size - end,
                     check->next != NULL ? " and the files behind it" : "", check->segment->last_seq);
     drop_from(check->all, check->number + 1);
@@ -285,7 +288,8 @@ static int check_header(struct check *check)
     if (journal->instance[0] == '\0')
         memcpy(journal->instance, header.instance, sizeof(journal->instance));
     if (strcmp(journal->instance, header.instance) != 0)
-        return error_set(check->error, "%s/%s: belongs to the tracker %s, this one is %s; remove what does not belong here",
+        return error_set(check->error,
+                         "%s/%s: belongs to the tracker %s, this one is %s; remove what does not belong here",
                          journal->directory, check->name, header.instance, journal->instance);
     check->segment->after_seq = header.after_seq;
     return 0;
@@ -335,7 +339,8 @@ static int make_safe(struct check *check)
 {
     if (check->journal->io.sync(check->reader.fd) == 0)
         return 0;
-    return error_set(check->error, "%s/%s: cannot be synced: %s", check->journal->directory, check->name, strerror(errno));
+    return error_set(check->error, "%s/%s: cannot be synced: %s", check->journal->directory, check->name,
+                     strerror(errno));
 }
 
 static int check_segments(struct journal *journal, struct candidates *all, struct error *error)
@@ -397,7 +402,8 @@ static int settle_instance(struct journal *journal, const char *state_dir, int f
     if (journal->segment_count > 0)
         return found == 0 ? 0 : journal_instance_write(state_dir, journal->instance, error);
     if (found == 0)
-        log_warning("journal", "%s is empty: a new journal begins, and counts from 1 under a new name", journal->directory);
+        log_warning("journal", "%s is empty: a new journal begins, and counts from 1 under a new name",
+                    journal->directory);
     if (journal_instance_make(state_dir, journal->instance, error) != 0)
         return -1;
     /* An empty file, so that a start without announces is not taken for a journal that was lost. */

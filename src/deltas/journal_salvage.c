@@ -29,11 +29,11 @@ struct rescue {
     uint64_t ends_before; /* what the next segment begins with; UINT64_MAX: it is the newest */
     uint64_t must_reach;  /* seq that the next one goes on from */
     struct segment_reader reader;
-    int to;               /* -1: only looking */
+    int to; /* -1: only looking */
     off_t to_offset;
     uint64_t kept;
     uint64_t lost;
-    uint64_t end;         /* the seq behind the last one, once walked */
+    uint64_t end; /* the seq behind the last one, once walked */
     bool damaged;
 };
 

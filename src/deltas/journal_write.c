@@ -53,8 +53,9 @@ static void update_full(struct journal *journal)
     if (full == was_full)
         return;
     if (full && !journal->low)
-        log_warning("journal", "full: %" PRIu64 " of %" PRIu64 " bytes; announces are refused until there is room again",
-                    bytes, journal->max_bytes);
+        log_warning("journal",
+                    "full: %" PRIu64 " of %" PRIu64 " bytes; announces are refused until there is room again", bytes,
+                    journal->max_bytes);
     else if (!full)
         log_info("journal", "there is room again: %" PRIu64 " of %" PRIu64 " bytes in use", bytes, journal->max_bytes);
     atomic_store_explicit(&journal->full, full, memory_order_relaxed);
@@ -108,7 +109,8 @@ static void supersede(struct journal *journal, uint64_t first_seq)
 /* Makes a segment's file with its header. Returns its descriptor, or a negative errno. */
 static int make_segment(struct journal *journal, const struct segment *segment)
 {
-    int fd = journal_segment_open(journal->directory_fd, segment->serial, segment->first_seq, O_RDWR | O_CREAT | O_EXCL);
+    int fd =
+        journal_segment_open(journal->directory_fd, segment->serial, segment->first_seq, O_RDWR | O_CREAT | O_EXCL);
     if (fd < 0)
         return -errno;
     struct segment_header header = {
@@ -209,7 +211,8 @@ static int write_block(struct journal *journal)
     struct block *block = journal->unwritten;
     uint64_t end = block->position + block->used;
     while (journal->written < end) {
-        ssize_t wrote = journal->io.write(journal->fd, next_byte(journal), end - journal->written, (off_t)journal->offset);
+        ssize_t wrote =
+            journal->io.write(journal->fd, next_byte(journal), end - journal->written, (off_t)journal->offset);
         if (wrote < 0 && errno == EINTR)
             continue;
         if (wrote <= 0) {

@@ -122,7 +122,8 @@ static void skip_ahead(struct ledger *ledger, uint64_t seq)
                 " (was state_dir restored from a backup?); numbers go on behind both",
                 seq, ledger->opened_seq);
     if (last > ledger->opened_seq)
-        log_error("ledger", "%" PRIu64 " records since the start carry numbers that this sink takes for old: it passes over them",
+        log_error("ledger",
+                  "%" PRIu64 " records since the start carry numbers that this sink takes for old: it passes over them",
                   (seq < last ? seq : last) - ledger->opened_seq);
     journal_skip_to(ledger->journal, seq);
     atomic_store_explicit(&ledger->last_seq, journal_last_seq(ledger->journal), memory_order_release);

@@ -28,7 +28,8 @@ struct ledger *ledger_open(const struct config *config, struct error *error);
  * (a damaged frame in the middle, a gap behind after_seq).
  */
 typedef void ledger_replay_fn(void *context, const struct delta *delta);
-int ledger_replay(struct ledger *ledger, uint64_t after_seq, ledger_replay_fn *replay, void *context, struct error *error);
+int ledger_replay(struct ledger *ledger, uint64_t after_seq, ledger_replay_fn *replay, void *context,
+                  struct error *error);
 
 /* 32 hex digits that name this tracker's journal, also towards the sinks. */
 const char *ledger_instance(const struct ledger *ledger);
@@ -76,12 +77,12 @@ void ledger_free(struct ledger *ledger);
 
 struct ledger_sink_status {
     const char *name;
-    uint64_t delivered;          /* records taken since the start of this process */
-    uint64_t position;           /* last seq taken */
+    uint64_t delivered; /* records taken since the start of this process */
+    uint64_t position;  /* last seq taken */
     uint64_t pending;
     double oldest_pending_age_s; /* 0 where nothing is pending */
     uint64_t parked;
-    char last_error[256];        /* "" : none since the last success */
+    char last_error[256]; /* "" : none since the last success */
 };
 
 struct ledger_status {

@@ -157,13 +157,16 @@ fail:
     return NULL;
 }
 
-int ledger_replay(struct ledger *ledger, uint64_t after_seq, ledger_replay_fn *replay, void *context, struct error *error)
+int ledger_replay(struct ledger *ledger, uint64_t after_seq, ledger_replay_fn *replay, void *context,
+                  struct error *error)
 {
     uint64_t last = journal_last_seq(ledger->journal);
     uint64_t begins_after = journal_begins_after(ledger->journal);
     if (after_seq < begins_after)
-        return error_set(error, "the journal begins behind record %" PRIu64 ", but is needed from %" PRIu64
-                                " on: those between are missing", begins_after, after_seq + 1);
+        return error_set(error,
+                         "the journal begins behind record %" PRIu64 ", but is needed from %" PRIu64
+                         " on: those between are missing",
+                         begins_after, after_seq + 1);
     struct journal_reader *reader = journal_reader_new(ledger->journal, error);
     struct delta *deltas = calloc(REPLAY_RECORDS, sizeof(*deltas));
     int result = reader == NULL || deltas == NULL ? error_set(error, "out of memory") : 0;
@@ -178,8 +181,10 @@ int ledger_replay(struct ledger *ledger, uint64_t after_seq, ledger_replay_fn *r
     journal_reader_free(reader);
     free(deltas);
     if (after_seq > last) {
-        log_warning("ledger", "the snapshot goes up to record %" PRIu64 ", the journal only up to %" PRIu64
-                              "; numbers go on behind both", after_seq, last);
+        log_warning("ledger",
+                    "the snapshot goes up to record %" PRIu64 ", the journal only up to %" PRIu64
+                    "; numbers go on behind both",
+                    after_seq, last);
         journal_skip_to(ledger->journal, after_seq);
         ledger->opened_seq = after_seq;
         atomic_store(&ledger->last_seq, after_seq);
@@ -370,7 +375,8 @@ static void stop_runners(struct ledger *ledger, int64_t deadline_ns)
             log_error("ledger", "sink=%s: does not end; leaving it", status.name);
             ledger->stuck = true;
         } else if (status.pending > 0) {
-            log_warning("ledger", "sink=%s: %" PRIu64 " records stay in the journal for it", status.name, status.pending);
+            log_warning("ledger", "sink=%s: %" PRIu64 " records stay in the journal for it", status.name,
+                        status.pending);
         }
     }
 }

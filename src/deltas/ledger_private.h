@@ -59,8 +59,8 @@ struct ledger {
     pthread_cond_t progress; /* something was synced, or taken by a sink */
     bool poke;
     bool stop;
-    bool ended;              /* nobody is to wait for a sync any more */
-    unsigned waiters;        /* threads that wait for a sync */
+    bool ended;       /* nobody is to wait for a sync any more */
+    unsigned waiters; /* threads that wait for a sync */
     uint64_t skip_to;
     struct ledger_options options;
     bool new_options;

@@ -28,15 +28,15 @@ struct runner {
     struct journal_reader *reader;
     struct delta *batch;
     size_t batch_capacity;
-    uint64_t sink_seq;     /* as the sink said, or took */
+    uint64_t sink_seq; /* as the sink said, or took */
     bool position_known;
-    bool went_back;        /* the sink said less than it had said or taken before */
+    bool went_back; /* the sink said less than it had said or taken before */
     int64_t pending_since_ns;
     uint32_t pause_ms;
-    unsigned failures;     /* in a row */
+    unsigned failures; /* in a row */
 
     _Atomic uint64_t position;
-    _Atomic bool placed;   /* its position was compared with where the journal begins and ends */
+    _Atomic bool placed; /* its position was compared with where the journal begins and ends */
     _Atomic uint64_t delivered;
     _Atomic uint64_t parked;
     _Atomic int64_t oldest_ms; /* clock time of the oldest record that waits; 0: none */
@@ -44,7 +44,7 @@ struct runner {
     pthread_mutex_t mutex;
     pthread_cond_t changed;
     uint64_t synced;
-    uint64_t wake_at;      /* the thread sleeps until synced is at least this */
+    uint64_t wake_at; /* the thread sleeps until synced is at least this */
     uint64_t flush_to;
     uint64_t finish_at;
     bool finish;
@@ -174,7 +174,8 @@ static void compare(struct runner *runner)
     if (runner->sink_seq > synced) {
         runner->settings.ahead(runner->settings.context, runner->sink_seq);
     } else if (runner->sink_seq == 0 && begins_after > 0) {
-        log_warning("deltas", "sink=%s: is new, and begins with record %" PRIu64 ", the oldest that the journal still has",
+        log_warning("deltas",
+                    "sink=%s: is new, and begins with record %" PRIu64 ", the oldest that the journal still has",
                     runner->name, begins_after + 1);
     } else if (runner->sink_seq < begins_after) {
         log_error("deltas",
@@ -221,8 +222,8 @@ static bool set_aside(struct runner *runner, const struct delta *delta, const ch
     for (;;) {
         struct error error = {""};
         if (runner->settings.type->park(runner->settings.sink, delta, reason, &error) == SINK_TAKEN) {
-            LOG_LIMITED(LOG_LEVEL_ERROR, "deltas", "sink=%s seq=%" PRIu64 ": parked, it cannot be taken: %s", runner->name,
-                        delta->seq, reason);
+            LOG_LIMITED(LOG_LEVEL_ERROR, "deltas", "sink=%s seq=%" PRIu64 ": parked, it cannot be taken: %s",
+                        runner->name, delta->seq, reason);
             atomic_fetch_add_explicit(&runner->parked, 1, memory_order_relaxed);
             note_success(runner);
             advance(runner, delta->seq, 0);

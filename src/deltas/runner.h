@@ -25,12 +25,12 @@ struct runner_options {
 
 struct runner_settings {
     const struct sink_type *type;
-    struct sink *sink;      /* the runner's own from runner_new on */
-    const char *name;       /* copied */
+    struct sink *sink; /* the runner's own from runner_new on */
+    const char *name;  /* copied */
     struct journal *journal;
     struct runner_options options;
-    uint32_t pause_min_ms;  /* between tries: from here, doubling, */
-    uint32_t pause_max_ms;  /* up to here */
+    uint32_t pause_min_ms; /* between tries: from here, doubling, */
+    uint32_t pause_max_ms; /* up to here */
 
     /* Called on the runner's thread: its position has moved; and: the sink has taken numbers above all that were given out. */
     void (*moved)(void *context);

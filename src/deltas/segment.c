@@ -61,8 +61,8 @@ static bool is_instance(const uint8_t *text)
     return true;
 }
 
-enum segment_verdict segment_header_read(struct segment_header *header, const uint8_t bytes[static SEGMENT_HEADER_BYTES],
-                                         struct error *error)
+enum segment_verdict segment_header_read(struct segment_header *header,
+                                         const uint8_t bytes[static SEGMENT_HEADER_BYTES], struct error *error)
 {
     if (memcmp(bytes, magic, 16) != 0 || get64(bytes + 88) != XXH3_64bits(bytes, 88) || !is_instance(bytes + 24)) {
         error_set(error, "its header is damaged");

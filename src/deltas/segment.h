@@ -25,7 +25,7 @@ enum { FRAME_HEADER_BYTES = 48, FRAME_BYTES_MAX = 1 << 20 };
 enum { SEGMENT_NAME_BYTES = 40 };
 
 struct segment_header {
-    uint32_t serial;    /* counts the files made; of two that hold the same seq the higher serial is right */
+    uint32_t serial; /* counts the files made; of two that hold the same seq the higher serial is right */
     char instance[INSTANCE_BYTES];
     uint64_t first_seq; /* of its first record */
     uint64_t after_seq; /* the seq before that: lower than first_seq - 1 where numbers were passed over on purpose */
@@ -38,8 +38,8 @@ void segment_header_write(uint8_t bytes[static SEGMENT_HEADER_BYTES], const stru
 enum segment_verdict { SEGMENT_GOOD, SEGMENT_DAMAGED, SEGMENT_FOREIGN };
 
 /* FOREIGN, with a reason: whole, but of a version that this program does not know. */
-enum segment_verdict segment_header_read(struct segment_header *header, const uint8_t bytes[static SEGMENT_HEADER_BYTES],
-                                         struct error *error);
+enum segment_verdict segment_header_read(struct segment_header *header,
+                                         const uint8_t bytes[static SEGMENT_HEADER_BYTES], struct error *error);
 
 /* "00000012-00000000000000008123.journal" and back. */
 void segment_name(char name[static SEGMENT_NAME_BYTES], uint32_t serial, uint64_t first_seq);
@@ -65,9 +65,9 @@ enum frame_verdict { FRAME_WHOLE, FRAME_END, FRAME_DAMAGED };
 /* Reads segments frame by frame through a buffer of its own. */
 struct segment_reader {
     int fd;
-    uint64_t offset;  /* of the next frame */
+    uint64_t offset; /* of the next frame */
     uint8_t *buffer;
-    size_t held;      /* bytes in the buffer, the first of them at `offset` - `used` */
+    size_t held; /* bytes in the buffer, the first of them at `offset` - `used` */
     size_t used;
 };
 

@@ -200,9 +200,10 @@ static void measure_restart(const struct config *config)
 
 int main(int argc, char **argv)
 {
-    static const struct option options[] = {{"dir", required_argument, NULL, 'd'},   {"deltas", required_argument, NULL, 'n'},
-                                            {"rate", required_argument, NULL, 'r'},  {"rings", required_argument, NULL, 'w'},
-                                            {"strict", no_argument, NULL, 's'},      {NULL, 0, NULL, 0}};
+    static const struct option options[] = {
+        {"dir", required_argument, NULL, 'd'},  {"deltas", required_argument, NULL, 'n'},
+        {"rate", required_argument, NULL, 'r'}, {"rings", required_argument, NULL, 'w'},
+        {"strict", no_argument, NULL, 's'},     {NULL, 0, NULL, 0}};
     struct bench bench = {.folder = "/tmp", .deltas = 2000000, .rate = 200000, .ring_count = 2};
     bool strict = false;
     int option;

@@ -18,7 +18,7 @@ static struct {
     _Atomic int short_writes;  /* so many writes take a part only */
     _Atomic int sync_failures; /* so many syncs fail with EIO */
     _Atomic int reserve_failure;
-    _Atomic bool forget;       /* a failed sync loses all that was written since the last good one */
+    _Atomic bool forget; /* a failed sync loses all that was written since the last good one */
     struct {
         ino_t inode;
         off_t size;
@@ -188,7 +188,8 @@ static inline void fix_expect(uint64_t first, uint64_t last)
         cr_assert_eq(journal_reader_read(reader, deltas, 100, last, &count, &fix.error), 0, "%s", fix.error.text);
         for (size_t i = 0; i < count; i++, expected++) {
             cr_assert_eq(deltas[i].seq, expected, "seq %lu in the place of %lu", deltas[i].seq, expected);
-            cr_assert_eq(memcmp(&deltas[i], &fix.made[expected - 1], sizeof(*deltas)), 0, "record %lu differs", expected);
+            cr_assert_eq(memcmp(&deltas[i], &fix.made[expected - 1], sizeof(*deltas)), 0, "record %lu differs",
+                         expected);
         }
     }
     cr_assert_eq(expected, last + 1, "%lu is the last, not %lu", expected - 1, last);

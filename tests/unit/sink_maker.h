@@ -27,7 +27,8 @@ static inline void fix_begin(const struct sink_type *type)
     fix.instance = "00112233445566778899aabbccddeeff";
     fix.config.tracker.state_dir = maker_folder();
     fix.config.deltas.include_address = true;
-    fix.settings = (struct config_sink){.type = (char *)type->name, .path = (char *)"", .url = (char *)"", .timeout_s = 2};
+    fix.settings =
+        (struct config_sink){.type = (char *)type->name, .path = (char *)"", .url = (char *)"", .timeout_s = 2};
 }
 
 static inline void fix_end(void)

@@ -2,8 +2,8 @@
 #include <criterion/criterion.h>
 #include <jansson.h>
 
-#include "deltas/delta.h"
 #include "delta_maker.h"
+#include "deltas/delta.h"
 
 static struct delta example(void)
 {
@@ -30,13 +30,14 @@ Test(delta_json, has_the_fields_of_the_specification_in_their_order)
     char text[DELTA_JSON_BYTES];
     struct delta delta = example();
     size_t length = delta_json(&delta, true, text, sizeof(text));
-    cr_assert_str_eq(text, "{\"seq\":8123,\"time\":1763885000,\"user\":\"00112233445566778899aabbccddeeff\",\"user_id\":7,"
-                           "\"info_hash\":\"000102030405060708090a0b0c0d0e0f10111213\",\"torrent_id\":3,"
-                           "\"event\":\"none\",\"uploaded\":1048576,\"downloaded\":0,\"credited_uploaded\":1048576,"
-                           "\"credited_downloaded\":0,\"quarantined\":0,\"left\":0,"
-                           "\"seed_time\":1800,\"leech_time\":0,\"snatched\":false,"
-                           "\"peer_id\":\"2d7142343633302d6162636465666768696a6b6c\",\"ip\":\"192.0.2.7\",\"port\":51413,"
-                           "\"client\":\"-qB4630-\"}");
+    cr_assert_str_eq(text,
+                     "{\"seq\":8123,\"time\":1763885000,\"user\":\"00112233445566778899aabbccddeeff\",\"user_id\":7,"
+                     "\"info_hash\":\"000102030405060708090a0b0c0d0e0f10111213\",\"torrent_id\":3,"
+                     "\"event\":\"none\",\"uploaded\":1048576,\"downloaded\":0,\"credited_uploaded\":1048576,"
+                     "\"credited_downloaded\":0,\"quarantined\":0,\"left\":0,"
+                     "\"seed_time\":1800,\"leech_time\":0,\"snatched\":false,"
+                     "\"peer_id\":\"2d7142343633302d6162636465666768696a6b6c\",\"ip\":\"192.0.2.7\",\"port\":51413,"
+                     "\"client\":\"-qB4630-\"}");
     cr_assert_eq(length, strlen(text));
 }
 

@@ -1,8 +1,8 @@
 /* The bytes of a record in the journal. */
 #include <criterion/criterion.h>
 
-#include "deltas/record.h"
 #include "delta_maker.h"
+#include "deltas/record.h"
 
 Test(record, any_delta_comes_back_as_it_was)
 {

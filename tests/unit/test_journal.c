@@ -1,6 +1,6 @@
 /* The journal on a disk that works: round trips, trimming, bounds, and what stops a start. */
-#include <sys/resource.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <xxhash.h>
 
 #include "deltas/segment.h"
@@ -73,8 +73,8 @@ Test(journal, a_reader_follows_while_records_are_appended)
         if (i % 3 == 0)
             fix_settle();
         size_t count;
-        cr_assert_eq(journal_reader_read(reader, deltas, 8, journal_synced_seq(fix.journal), &count, &fix.error), 0, "%s",
-                     fix.error.text);
+        cr_assert_eq(journal_reader_read(reader, deltas, 8, journal_synced_seq(fix.journal), &count, &fix.error), 0,
+                     "%s", fix.error.text);
         for (size_t k = 0; k < count; k++)
             cr_assert_eq(deltas[k].seq, expected++);
     }

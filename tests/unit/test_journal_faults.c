@@ -271,8 +271,8 @@ static uint64_t count_readable(void)
     uint64_t total = 0;
     size_t count = 1;
     while (count > 0) {
-        cr_assert_eq(journal_reader_read(reader, deltas, 50, journal_last_seq(fix.journal), &count, &fix.error), 0, "%s",
-                     fix.error.text);
+        cr_assert_eq(journal_reader_read(reader, deltas, 50, journal_last_seq(fix.journal), &count, &fix.error), 0,
+                     "%s", fix.error.text);
         for (size_t i = 0; i < count; i++)
             cr_assert_eq(memcmp(&deltas[i], &fix.made[deltas[i].seq - 1], sizeof(*deltas)), 0);
         total += count;

@@ -6,9 +6,9 @@
 #include <sys/resource.h>
 
 #include "base/clock.h"
+#include "delta_maker.h"
 #include "deltas/ledger.h"
 #include "deltas/sink.h"
-#include "delta_maker.h"
 
 /* A sink in memory that outlives its ledger, as a database does. */
 struct sink {
@@ -25,12 +25,12 @@ static struct far_end {
     size_t parked_count;
     size_t largest_batch;
     unsigned deliveries;
-    uint64_t bad[4];           /* seqs that it rejects */
+    uint64_t bad[4]; /* seqs that it rejects */
     size_t bad_count;
-    unsigned lose_answers;     /* so many batches are taken, but answered with RETRY */
-    unsigned refuse;           /* so many batches are not taken */
-    bool dead;                 /* everything is RETRY */
-    bool hangs;                /* deliver blocks until it is interrupted */
+    unsigned lose_answers; /* so many batches are taken, but answered with RETRY */
+    unsigned refuse;       /* so many batches are not taken */
+    bool dead;             /* everything is RETRY */
+    bool hangs;            /* deliver blocks until it is interrupted */
     bool interrupted;
     pthread_cond_t freed;
 } far_end = {.mutex = PTHREAD_MUTEX_INITIALIZER, .freed = PTHREAD_COND_INITIALIZER};

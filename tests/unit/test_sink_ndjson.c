@@ -207,7 +207,8 @@ Test(sink_ndjson, a_parked_record_is_set_aside_with_its_reason)
     cr_assert_eq(fix.type->park(fix.sink, &fix.deltas[0], "a \"bad\" row\n", &fix.error), SINK_TAKEN);
     cr_assert_eq(fix_position(), 6);
     char *text = fix_read(fix_path("parked-ndjson.ndjson"));
-    cr_assert_eq(strncmp(text, "{\"seq\":6,\"reason\":\"a \\\"bad\\\" row?\",\"record\":{\"seq\":6,", 50), 0, "%s", text);
+    cr_assert_eq(strncmp(text, "{\"seq\":6,\"reason\":\"a \\\"bad\\\" row?\",\"record\":{\"seq\":6,", 50), 0, "%s",
+                 text);
     free(text);
     fix_close();
     fix_open();

@@ -150,7 +150,8 @@ Test(sink_webhook, the_idempotency_key_names_journal_and_records)
 {
     fix_open();
     fix_deliver(17, 42);
-    cr_assert_neq(strstr(server.head, "Idempotency-Key: 00112233445566778899aabbccddeeff-17-42"), NULL, "%s", server.head);
+    cr_assert_neq(strstr(server.head, "Idempotency-Key: 00112233445566778899aabbccddeeff-17-42"), NULL, "%s",
+                  server.head);
 }
 
 Test(sink_webhook, the_signature_is_the_hmac_of_the_body)

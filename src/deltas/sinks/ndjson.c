@@ -242,8 +242,8 @@ static int append(struct sink *sink, const struct delta *deltas, size_t count)
             continue;
         if (sizeof(sink->buffer) - sink->held < DELTA_JSON_BYTES + 1 && write_out(sink) != 0)
             return -1;
-        sink->held += delta_json(&deltas[i], sink->include_address, sink->buffer + sink->held,
-                                 sizeof(sink->buffer) - sink->held);
+        sink->held +=
+            delta_json(&deltas[i], sink->include_address, sink->buffer + sink->held, sizeof(sink->buffer) - sink->held);
         sink->buffer[sink->held++] = '\n';
     }
     return write_out(sink) == 0 ? fdatasync(sink->fd) : -1;
@@ -272,7 +272,8 @@ static enum sink_result ndjson_deliver(struct sink *sink, const struct delta *de
     return SINK_TAKEN;
 }
 
-static enum sink_result ndjson_park(struct sink *sink, const struct delta *delta, const char *reason, struct error *error)
+static enum sink_result ndjson_park(struct sink *sink, const struct delta *delta, const char *reason,
+                                    struct error *error)
 {
     if (position_park(&sink->kept, delta, reason, sink->include_address, error) != 0 ||
         position_write(&sink->kept, delta->seq, error) != 0)

@@ -46,8 +46,9 @@ int position_read(const struct position *position, uint64_t *seq, struct error *
     bool good = length > 33 && text[32] == ' ' && text[33] >= '0' && text[33] <= '9';
     uint64_t value = good ? strtoull(text + 33, &end, 10) : 0;
     if (!good || errno != 0 || strcmp(end, "\n") != 0)
-        return error_set(error, "%s: found no journal's name and number; remove it, and deltas that were taken will come again",
-                         position->path);
+        return error_set(
+            error, "%s: found no journal's name and number; remove it, and deltas that were taken will come again",
+            position->path);
     if (strncmp(text, position->instance, 32) == 0)
         *seq = value;
     return 0;
@@ -103,8 +104,8 @@ int position_park(const struct position *position, const struct delta *delta, co
     char line[DELTA_JSON_BYTES + 700];
     delta_json(delta, include_address, record, sizeof(record));
     quote(quoted, sizeof(quoted), reason);
-    int length = snprintf(line, sizeof(line), "{\"seq\":%" PRIu64 ",\"reason\":\"%s\",\"record\":%s}\n", delta->seq, quoted,
-                          record);
+    int length = snprintf(line, sizeof(line), "{\"seq\":%" PRIu64 ",\"reason\":\"%s\",\"record\":%s}\n", delta->seq,
+                          quoted, record);
     int fd = open(position->parked_path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0)
         return error_set(error, "%s: %s", position->parked_path, strerror(errno));

@@ -257,7 +257,8 @@ static void keep_position(struct sink *sink, uint64_t seq)
         LOG_LIMITED(LOG_LEVEL_WARNING, "webhook", "%s; deltas may come again after a restart", error.text);
 }
 
-static enum sink_result webhook_deliver(struct sink *sink, const struct delta *deltas, size_t count, struct error *error)
+static enum sink_result webhook_deliver(struct sink *sink, const struct delta *deltas, size_t count,
+                                        struct error *error)
 {
     while (count > 0 && deltas->seq <= sink->seq) {
         deltas++;
@@ -271,7 +272,8 @@ static enum sink_result webhook_deliver(struct sink *sink, const struct delta *d
     return result;
 }
 
-static enum sink_result webhook_park(struct sink *sink, const struct delta *delta, const char *reason, struct error *error)
+static enum sink_result webhook_park(struct sink *sink, const struct delta *delta, const char *reason,
+                                     struct error *error)
 {
     if (position_park(&sink->kept, delta, reason, sink->include_address, error) != 0)
         return SINK_RETRY;
