@@ -170,7 +170,7 @@ static struct address loopback(uint8_t last, uint16_t port)
 
 int main(int count, char **arguments)
 {
-    unsigned rounds = count > 1 ? (unsigned)atoi(arguments[1]) : 2000;
+    unsigned rounds = count > 1 ? (unsigned)strtonum(arguments[1], 1, 10000000, NULL) : 2000;
     char folder[] = "/tmp/privtrak-bench-XXXXXX";
     struct address any = {.family = 4};
     struct address one = loopback(1, 0);

@@ -79,7 +79,7 @@ int main(int count, char **arguments)
     static const char *const urls[] = {"/00112233445566778899aabbccddeeff/announce",
                                        "/announce/00112233445566778899aabbccddeeff",
                                        "/announce?passkey=00112233445566778899aabbccddeeff"};
-    unsigned rounds = count > 1 ? (unsigned)atoi(arguments[1]) : 20000;
+    unsigned rounds = count > 1 ? (unsigned)strtonum(arguments[1], 1, 10000000, NULL) : 20000;
     printf("ns an announce, best of 5:  id check  parse  encode  all\n");
     for (unsigned i = 0; i < 6; i++) {
         fill(i < 3 ? "192.0.2.7" : "2001:db8::7", urls[i % 3]);

@@ -87,7 +87,7 @@ static void send_to(int family, const struct address *to, const struct packet *p
     struct sockaddr_storage name;
     socklen_t length = address_to_sockaddr(to, &name);
     ssize_t sent = sendto(client[family], packet->bytes, packet->length, 0, (struct sockaddr *)&name, length);
-    cr_assert_eq(sent, packet->length, "%s", strerror(errno));
+    cr_assert_eq(sent, (ssize_t)packet->length, "%s", strerror(errno));
 }
 
 static void send_packet(int family, const struct packet *packet)
@@ -142,17 +142,14 @@ static void expect_error(const struct reply *reply, uint32_t transaction, const 
 
 static void expect_peers(const struct reply *reply, int family, uint32_t transaction, unsigned count)
 {
+    const struct announce answer = {.interval_s = 1800, .incomplete = 2, .complete = 3};
+    uint8_t expected[PACKET_REPLY_MAX];
     size_t size = family == FAMILY4 ? 6 : 18;
-    cr_assert_eq(reply->length, 20 + count * size, "%zd bytes", reply->length);
-    cr_assert_eq(packet_u32(reply->bytes), PACKET_ANNOUNCE);
-    cr_assert_eq(packet_u32(reply->bytes + 4), transaction);
-    cr_assert_eq(packet_u32(reply->bytes + 8), 1800);
-    cr_assert_eq(packet_u32(reply->bytes + 12), 2);
-    cr_assert_eq(packet_u32(reply->bytes + 16), 3);
-    for (unsigned i = 0; i < count; i++) {
-        for (size_t at = 0; at < size; at++)
-            cr_assert_eq(reply->bytes[20 + i * size + at], (uint8_t)i);
-    }
+    packet_write_announce(expected, transaction, &answer);
+    for (unsigned i = 0; i < count; i++)
+        memset(expected + PACKET_ANNOUNCE_REPLY_BYTES + i * size, (int)i, size);
+    cr_assert_eq(reply->length, (ssize_t)(20 + count * size), "%zd bytes", reply->length);
+    cr_assert_arr_eq(reply->bytes, expected, 20 + count * size);
 }
 
 static uint64_t counted(int family, enum request_action action, enum request_result result)

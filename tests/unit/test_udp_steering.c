@@ -72,9 +72,8 @@ static void send_and_collect(const struct udp_listener *listener, const struct p
     int fd = connect_to(&listener->address);
     for (unsigned i = 0; i < DATAGRAMS; i++) {
         struct packet packet = *kind;
-        for (size_t at = 16; at < 36 && at < packet.length; at++)
-            packet.bytes[at] = (uint8_t)rand();
-        cr_assert_eq(send(fd, packet.bytes, packet.length, 0), packet.length);
+        arc4random_buf(packet.bytes + 16, packet.length < 36 ? 0 : 20);
+        cr_assert_eq(send(fd, packet.bytes, packet.length, 0), (ssize_t)packet.length);
         if (i % IN_FLIGHT == IN_FLIGHT - 1)
             collect(listener, arrived, misdirected);
     }
@@ -118,7 +117,7 @@ static void expect_spread(const char *address, struct packet packet)
     unsigned arrived[WORKERS] = {0};
     int fd = connect_to(&listeners->items[0].address);
     for (unsigned i = 0; i < DATAGRAMS; i++) {
-        cr_assert_eq(send(fd, packet.bytes, packet.length, 0), packet.length);
+        cr_assert_eq(send(fd, packet.bytes, packet.length, 0), (ssize_t)packet.length);
         unsigned misdirected;
         if (i % IN_FLIGHT == IN_FLIGHT - 1)
             collect(&listeners->items[0], arrived, &misdirected);
