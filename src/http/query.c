@@ -124,7 +124,8 @@ static enum fault take_corrupt(struct announce *announce, const char *value, siz
 static enum fault take_trackerid(struct announce *announce, const char *value, size_t length)
 {
     (void)announce;
-    return query_decode(NULL, 0, value, length) == -1 ? FAULT_ESCAPE : FAULT_NONE;
+    uint8_t nothing[1];
+    return query_decode(nothing, 0, value, length) == -1 ? FAULT_ESCAPE : FAULT_NONE;
 }
 
 static enum fault take_event(struct announce *announce, const char *value, size_t length)

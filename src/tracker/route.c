@@ -136,7 +136,8 @@ static enum route_action segment_action(const struct segment *segment)
 
 static bool has_bad_escape(const char *path, size_t length)
 {
-    return memchr(path, '%', length) != NULL && query_decode(NULL, 0, path, length) == -1;
+    uint8_t nothing[1];
+    return memchr(path, '%', length) != NULL && query_decode(nothing, 0, path, length) == -1;
 }
 
 /*

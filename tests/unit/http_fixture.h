@@ -329,6 +329,13 @@ static inline unsigned occurrences(const char *text, const char *of)
     return count;
 }
 
+/* Puts a text into the middle of bytes, without its end. */
+static inline void overwrite(char *to, const char *text)
+{
+    while (*text != '\0')
+        *to++ = *text++;
+}
+
 #define QUERY "?info_hash=aaaaaaaaaaaaaaaaaaaa&peer_id=-XX0000-bbbbbbbbbbbb&port=6881&uploaded=0&downloaded=0&left=0"
 #define ANNOUNCE_OF(key) "GET /announce/" key QUERY " HTTP/1.1\r\nHost: x\r\n\r\n"
 #define ANNOUNCE ANNOUNCE_OF("key")

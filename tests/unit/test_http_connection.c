@@ -61,9 +61,9 @@ Test(http, many_pipelined_requests_behind_one_that_is_away_wait_for_it)
     int fd = dial();
     static char requests[200 * 200];
     static char text[400 * 200];
-    strcpy(requests, ANNOUNCE_OF("held"));
+    (void)strlcpy(requests, ANNOUNCE_OF("held"), sizeof requests);
     for (int i = 0; i < 150; i++)
-        strcat(requests, ANNOUNCE);
+        (void)strlcat(requests, ANNOUNCE, sizeof requests);
     say(fd, requests);
     cr_expect_not(hear(fd, text, sizeof text, 100));
     cr_expect_eq(strlen(text), 0, "nothing is answered before the first");
@@ -108,7 +108,7 @@ Test(http, request_over_the_limit_is_answered_though_more_is_sent)
     begin();
     static char request[300000];
     memset(request, 'x', sizeof request);
-    memcpy(request, "GET /", 5);
+    overwrite(request, "GET /");
     char text[1024] = "";
     int fd = dial();
     say_bytes(fd, request, sizeof request);
@@ -116,7 +116,7 @@ Test(http, request_over_the_limit_is_answered_though_more_is_sent)
     cr_expect_not_null(strstr(text, " 414 "), "%s", text);
     (void)close(fd);
 
-    memcpy(request, "GET / HTTP/1.1\r\nA: ", 19);
+    overwrite(request, "GET / HTTP/1.1\r\nA: ");
     text[0] = '\0';
     fd = dial();
     say_bytes(fd, request, sizeof request);
@@ -324,10 +324,9 @@ Test(http, reload_keeps_connections_and_takes_new_limits)
     (void)usleep(50000);
     static char request[40000];
     memset(request, 'x', sizeof request);
-    strcpy(request, "GET /announce/key" QUERY "&x=");
-    request[strlen(request)] = 'x';
-    strcpy(request + sizeof request - 20, " HTTP/1.1\r\n\r\n");
-    say(fd, request);
+    overwrite(request, "GET /announce/key" QUERY "&x=");
+    overwrite(request + sizeof request - 13, " HTTP/1.1\r\n\r\n");
+    say_bytes(fd, request, sizeof request);
     cr_expect(hear(fd, text, sizeof text, 500), "keepalive is off now");
     cr_expect_eq(occurrences(text, "200 OK"), 2);
     end();

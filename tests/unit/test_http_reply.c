@@ -133,10 +133,9 @@ Test(http_reply, failure_holds_when_to_retry_only_where_that_helps)
 Test(http_reply, long_text_is_cut_between_characters)
 {
     static char reason[2 * REPLY_TEXT_MAX + 1];
-    for (size_t i = 0; i < REPLY_TEXT_MAX; i++)
-        memcpy(reason + 2 * i, "\xc3\xa4", 2);
-    reason[0] = 'x'; /* one byte out of step, and what was the first character's second byte */
-    reason[1] = 'y';
+    for (size_t i = 0; i < sizeof reason - 1; i++)
+        reason[i] = i % 2 == 0 ? '\xc3' : '\xa4';
+    reason[0] = 'x'; /* one byte, and all others out of step */
     memmove(reason + 1, reason + 2, sizeof reason - 2);
     struct reply reply = reply_failure(buffer, &stays, reason, 0);
     const char *body = strstr(reply.bytes, "\r\n\r\n") + 4;

@@ -55,6 +55,13 @@ static enum request_state parse_all_ways(struct request *request, const char *te
     return whole;
 }
 
+/* Puts a text into the middle of bytes, without its end. */
+static void overwrite(char *to, const char *text)
+{
+    while (*text != '\0')
+        *to++ = *text++;
+}
+
 static struct request complete(const char *text)
 {
     struct request request;
@@ -274,8 +281,8 @@ Test(http_request, any_number_of_headers_fits_within_the_limit)
 {
     char text[4096] = "GET / HTTP/1.1\r\n";
     for (int i = 0; i < 500; i++)
-        strcat(text, "A:b\r\n");
-    strcat(text, "\r\n");
+        (void)strlcat(text, "A:b\r\n", sizeof text);
+    (void)strlcat(text, "\r\n", sizeof text);
     struct request_rules rules = {.max_bytes = (uint32_t)strlen(text)};
     struct request request;
     cr_expect_eq(parse_all_ways(&request, text, strlen(text), &rules), REQUEST_COMPLETE);
@@ -288,15 +295,15 @@ Test(http_request, too_long_a_request_line_gets_414_and_headers_431)
 {
     char text[600];
     memset(text, 'x', sizeof text);
-    memcpy(text, "GET /", 5);
+    overwrite(text, "GET /");
     struct request request;
     cr_expect_eq(parse_all_ways(&request, text, sizeof text, &plain), REQUEST_BAD);
     cr_expect_eq(request.status, 414);
-    memcpy(text + 255, "\n", 1); /* the line's end is the last byte that fits */
-    memcpy(text + 246, " HTTP/1.1", 9);
+    text[255] = '\n'; /* the line's end is the last byte that fits */
+    overwrite(text + 246, " HTTP/1.1");
     cr_expect_eq(parse_all_ways(&request, text, sizeof text, &plain), REQUEST_BAD);
     cr_expect_eq(request.status, 431);
-    memcpy(text, "GET / HTTP/1.1\r\nA: ", 19);
+    overwrite(text, "GET / HTTP/1.1\r\nA: ");
     cr_expect_eq(parse_all_ways(&request, text, sizeof text, &plain), REQUEST_BAD);
     cr_expect_eq(request.status, 431);
 }

@@ -165,7 +165,7 @@ Test(http_tls, many_pipelined_requests_are_all_answered)
     static char requests[300 * 200];
     static char text[300 * 400];
     for (int i = 0; i < 150; i++)
-        strcat(requests, ANNOUNCE SCRAPE);
+        (void)strlcat(requests, ANNOUNCE SCRAPE, sizeof requests);
     SSL *ssl = shake_hands(dial());
     tls_say(ssl, requests);
     cr_expect(tls_hear(ssl, text, sizeof text, "HTTP/1.1 200 OK", 300), "%u", occurrences(text, "HTTP/1.1 200 OK"));
@@ -327,9 +327,9 @@ Test(http_tls, client_that_ends_the_session_still_gets_its_answers)
     begin();
     static char requests[300 * 200];
     static char text[300 * 400];
-    strcpy(requests, ANNOUNCE_OF("held"));
+    (void)strlcpy(requests, ANNOUNCE_OF("held"), sizeof requests);
     for (int i = 0; i < 299; i++)
-        strcat(requests, ANNOUNCE);
+        (void)strlcat(requests, ANNOUNCE, sizeof requests);
     SSL *ssl = shake_hands(dial());
     tls_say(ssl, requests);
     cr_expect_eq(SSL_shutdown(ssl), 0);
