@@ -48,7 +48,9 @@ struct torrent;
 /*
  * How an answer finds its way back: set by the frontend that made the announce.
  * `reply` is called once, on the worker that made it, after the chain has run;
- * the announce and all it points to are gone when it returns.
+ * the announce and all it points to are gone when it returns. One exception: peers4
+ * and peers6 of an announce that ran in this worker's own batch stay until the worker runs its
+ * next batch, so that UDP can send them from where they stand.
  */
 struct announce_origin {
     void (*reply)(struct worker *worker, struct announce *announce);
