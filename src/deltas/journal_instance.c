@@ -42,7 +42,7 @@ int journal_instance_write(const char *state_dir, const char *instance, struct e
     char text[INSTANCE_BYTES + 1];
     if (instance_path(path, sizeof(path), state_dir, error) != 0)
         return -1;
-    snprintf(text, sizeof(text), "%s\n", instance);
+    (void)snprintf(text, sizeof(text), "%s\n", instance);
     return state_file_write(path, text, strlen(text), error);
 }
 

@@ -51,60 +51,67 @@ struct sync_job {
 struct journal {
     /* Set once. */
     char *directory;
-    int directory_fd;
-    char instance[INSTANCE_BYTES];
     struct journal_io io;
     uint64_t block_bytes;
+    char instance[INSTANCE_BYTES];
+    bool cannot_reserve;
+    bool started;
+    int directory_fd;
 
-    /* The ledger's thread. */
+    /* The ledger's thread: sizes and numbers. */
     uint64_t max_bytes;
     uint64_t segment_bytes;
     uint64_t reserve_bytes;
     uint64_t last_seq;
+    uint64_t marked_seq;
+    uint64_t written_seq;  /* last seq of the last block written out, for the next segment's header */
+    uint64_t sealed;       /* position behind the last sealed frame */
+    uint64_t written;      /* position up to which the kernel took bytes */
+    struct place complete; /* where `written` last met `sealed` */
+    struct place synced;
+
+    /* The ledger's thread: what waits in memory. */
     struct block *head;      /* oldest that is not synced */
     struct block *tail;      /* the one being filled; NULL: none */
     struct block *unwritten; /* the block that the next byte to be written is in */
     struct block *spares;
     size_t block_count;
     size_t spare_count;
-    bool gap;       /* numbers were passed over: a mark has to say so before the next record */
     uint8_t *frame; /* the open frame's header in the tail's bytes; NULL: none open */
     uint8_t *frame_end;
-    uint32_t frame_count;
     uint64_t frame_seq;
     int64_t frame_ms;
-    uint64_t sealed;       /* position behind the last sealed frame */
-    uint64_t written;      /* position up to which the kernel took bytes */
-    uint64_t written_seq;  /* last seq of the last block written out, for the next segment's header */
-    bool mid_block;        /* a write broke off somewhere within a frame */
-    struct place complete; /* where `written` last met `sealed` */
-    struct place synced;
-    uint64_t marked_seq;
-    int fd;            /* the segment being written; -1: none yet */
+    uint32_t frame_count;
+
+    /* The ledger's thread: the segment being written. */
+    int fd;            /* -1: none yet */
     uint64_t offset;   /* of the next byte in it */
     uint64_t reserved; /* up to there the disk has room for certain */
-    bool cannot_reserve;
-    bool directory_changed;
-    bool started;
-    uint32_t next_serial;
-    int closed[CLOSED_FDS_MAX];
     size_t closed_count;
+    int closed[CLOSED_FDS_MAX];
+    uint32_t next_serial;
 
+    /* The ledger's thread: what has happened. */
+    bool gap;               /* numbers were passed over: a mark has to say so before the next record */
+    bool mid_block;         /* a write broke off somewhere within a frame */
+    bool directory_changed; /* a file was made that no sync of the folder has covered */
     bool sync_running;
-    struct sync_job job; /* the helper's while sync_state is SYNC_RUNNING */
-
-    /* Trouble with the disk. */
     bool failing; /* a write or sync failed, and none has succeeded since */
     bool low;     /* no room could be reserved ahead */
     bool abandon; /* go on in another file, from what is synced */
+    _Atomic bool full;
+    _Atomic uint64_t synced_seq;
     int64_t retry_ns;
     int64_t pause_ns;
 
-    _Atomic uint64_t synced_seq;
-    _Atomic bool full;
+    struct sync_job job; /* the helper's while sync_state is SYNC_RUNNING, else the ledger's */
+    struct thread thread;
+    void (*wake)(void *context);
+    void *wake_context;
 
     /* Under the mutex: the readers ask for files, the helper for work. */
     pthread_mutex_t mutex;
+    pthread_cond_t work;
     struct segment *segments;
     size_t segment_count;
     size_t segment_capacity;
@@ -112,13 +119,8 @@ struct journal {
     struct segment *doomed; /* files to be removed */
     size_t doomed_count;
     size_t doomed_capacity;
-
     enum sync_state sync_state;
     bool stop;
-    pthread_cond_t work;
-    struct thread thread;
-    void (*wake)(void *context);
-    void *wake_context;
 };
 
 /* journal_recover.c: finds and checks what is on disk. */

@@ -242,9 +242,9 @@ static int check_end(struct check *check, enum frame_verdict verdict, uint64_t e
         return cut_tail(check, end);
     char what[120];
     if (next != NULL && verdict == FRAME_END)
-        snprintf(what, sizeof(what), "records %" PRIu64 " to %" PRIu64 " are missing", expected, next->after_seq);
+        (void)snprintf(what, sizeof(what), "records %" PRIu64 " to %" PRIu64 " are missing", expected, next->after_seq);
     else
-        snprintf(what, sizeof(what), "record %" PRIu64 ", which was on disk, cannot be read", expected);
+        (void)snprintf(what, sizeof(what), "record %" PRIu64 ", which was on disk, cannot be read", expected);
     return damaged(check, end, what);
 }
 
@@ -380,11 +380,14 @@ static int check_all(struct journal *journal, struct error *error)
 {
     struct candidates all = {0};
     int result = journal_list(journal->directory_fd, journal->directory, &all.list, error);
-    all.dropped = calloc(all.list.count + 1, sizeof(*all.dropped));
-    if (result == 0 && all.dropped == NULL)
-        result = error_set(error, "out of memory");
-    if (result == 0)
+    if (result == 0) {
+        all.dropped = calloc(all.list.count + 1, sizeof(*all.dropped));
+        if (all.dropped == NULL) {
+            free(all.list.segments);
+            return error_set(error, "out of memory");
+        }
         result = sift(journal, &all, error);
+    }
     if (result == 0)
         result = check_segments(journal, &all, error);
     if (result == 0)

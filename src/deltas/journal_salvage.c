@@ -124,7 +124,7 @@ static int swap(struct salvage *salvage, const char *name, const char *replaceme
 {
     char aside[128];
     for (int i = 0;; i++) {
-        snprintf(aside, sizeof(aside), i == 0 ? "%s.damaged" : "%s.damaged.%d", name, i);
+        (void)snprintf(aside, sizeof(aside), i == 0 ? "%s.damaged" : "%s.damaged.%d", name, i);
         if (linkat(salvage->directory_fd, name, salvage->directory_fd, aside, 0) == 0)
             break;
         if (errno != EEXIST)
@@ -134,7 +134,7 @@ static int swap(struct salvage *salvage, const char *name, const char *replaceme
         renameat(salvage->directory_fd, replacement, salvage->directory_fd, name) != 0 ||
         fsync(salvage->directory_fd) != 0)
         return fail(salvage, name, "cannot be replaced");
-    snprintf(salvage->report->moved_to, sizeof(salvage->report->moved_to), "%s/%s", salvage->directory, aside);
+    (void)snprintf(salvage->report->moved_to, sizeof(salvage->report->moved_to), "%s/%s", salvage->directory, aside);
     return 0;
 }
 
@@ -191,7 +191,7 @@ static int rescue_segment(struct salvage *salvage, size_t number, uint64_t *prev
     char replacement[SEGMENT_NAME_BYTES + 16];
     struct rescue rescue = {.segment = salvage->list.segments[number], .ends_before = UINT64_MAX, .to = -1};
     segment_name(name, rescue.segment.serial, rescue.segment.first_seq);
-    snprintf(replacement, sizeof(replacement), "%s.salvage", name);
+    (void)snprintf(replacement, sizeof(replacement), "%s.salvage", name);
     if (number + 1 < salvage->list.count) {
         rescue.ends_before = salvage->list.segments[number + 1].first_seq;
         rescue.must_reach = salvage->list.segments[number + 1].after_seq;

@@ -109,28 +109,31 @@ static char *put_peer(char *at, const struct delta *delta)
     return put_number(at, delta->source.port);
 }
 
-size_t delta_json(const struct delta *delta, bool include_address, char *buffer, size_t size)
+/* Writes at most DELTA_JSON_BYTES; returns the length without the NUL. */
+static size_t put_object(char *text, const struct delta *delta, bool with_peer)
 {
-    char text[DELTA_JSON_BYTES];
-    char *at = size >= sizeof(text) ? buffer : text;
-    char *start = at;
-
-    at = put_who(at, delta);
-    at = put_amounts(at, delta);
-    if (include_address && !(delta->flags & DELTA_HIDE_ADDRESS))
-        at = put_peer(at, delta);
     char client[DELTA_CLIENT_BYTES];
     delta_client(client, delta->peer_id);
+    char *at = put_who(text, delta);
+    at = put_amounts(at, delta);
+    if (with_peer)
+        at = put_peer(at, delta);
     at = PUT_LITERAL(at, ",\"client\":\"");
     at = put_escaped(at, client);
     at = PUT_LITERAL(at, "\"}");
     *at = '\0';
+    return (size_t)(at - text);
+}
 
-    size_t length = (size_t)(at - start);
-    if (start == text) {
-        if (length >= size)
-            return 0;
-        memcpy(buffer, text, length + 1);
-    }
+size_t delta_json(const struct delta *delta, bool include_address, char *buffer, size_t size)
+{
+    bool with_peer = include_address && !(delta->flags & DELTA_HIDE_ADDRESS);
+    if (size >= DELTA_JSON_BYTES)
+        return put_object(buffer, delta, with_peer);
+    char text[DELTA_JSON_BYTES];
+    size_t length = put_object(text, delta, with_peer);
+    if (length >= size)
+        return 0;
+    memcpy(buffer, text, length + 1);
     return length;
 }

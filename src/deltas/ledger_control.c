@@ -81,9 +81,9 @@ static void name_sink(const struct config *config, size_t number, char *name, si
     for (size_t i = 0; i < number; i++)
         same += strcmp(config->deltas.sinks[i].type, config->deltas.sinks[number].type) == 0;
     if (same == 1)
-        snprintf(name, size, "%s", config->deltas.sinks[number].type);
+        (void)snprintf(name, size, "%s", config->deltas.sinks[number].type);
     else
-        snprintf(name, size, "%s-%u", config->deltas.sinks[number].type, same);
+        (void)snprintf(name, size, "%s-%u", config->deltas.sinks[number].type, same);
 }
 
 static int open_sink(struct ledger *ledger, const struct config *config, size_t number, struct error *error)

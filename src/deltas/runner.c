@@ -407,7 +407,7 @@ static void *runner_main(void *argument)
 int runner_start(struct runner *runner, struct error *error)
 {
     char name[64];
-    snprintf(name, sizeof(name), "sink-%s", runner->name);
+    (void)snprintf(name, sizeof(name), "sink-%s", runner->name);
     if (thread_start(&runner->thread, name, runner_main, runner, error) != 0)
         return -1;
     runner->started = true;

@@ -11,7 +11,7 @@
 
 enum { BUFFER_BYTES = FRAME_BYTES_MAX + (64 << 10) };
 
-static const char magic[16] = "privtrak-journal";
+static const uint8_t magic[16] = {'p', 'r', 'i', 'v', 't', 'r', 'a', 'k', '-', 'j', 'o', 'u', 'r', 'n', 'a', 'l'};
 static const uint32_t frame_magic = 0x666a7470; /* "ptjf" */
 
 static void put32(uint8_t *at, uint32_t value)
@@ -85,7 +85,7 @@ enum segment_verdict segment_header_read(struct segment_header *header,
 
 void segment_name(char name[static SEGMENT_NAME_BYTES], uint32_t serial, uint64_t first_seq)
 {
-    snprintf(name, SEGMENT_NAME_BYTES, "%08" PRIx32 "-%020" PRIu64 ".journal", serial, first_seq);
+    (void)snprintf(name, SEGMENT_NAME_BYTES, "%08" PRIx32 "-%020" PRIu64 ".journal", serial, first_seq);
 }
 
 bool segment_name_read(const char *name, uint32_t *serial, uint64_t *first_seq)

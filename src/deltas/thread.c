@@ -26,7 +26,7 @@ void thread_condition_init(pthread_cond_t *condition)
 void thread_wait_until(pthread_cond_t *condition, pthread_mutex_t *mutex, int64_t deadline_ns)
 {
     struct timespec at = {.tv_sec = deadline_ns / 1000000000, .tv_nsec = deadline_ns % 1000000000};
-    pthread_cond_timedwait(condition, mutex, &at);
+    (void)pthread_cond_timedwait(condition, mutex, &at);
 }
 
 /* The thread names itself, so that its first log line has the name already. */

@@ -81,8 +81,8 @@ static unsigned highest_number(const char *path)
     char folder[4096];
     char name[4096];
     unsigned highest = 0;
-    snprintf(folder, sizeof(folder), "%s", path);
-    snprintf(name, sizeof(name), "%s", path);
+    (void)snprintf(folder, sizeof(folder), "%s", path);
+    (void)snprintf(name, sizeof(name), "%s", path);
     const char *base = basename(name);
     size_t length = strlen(base);
     DIR *directory = opendir(dirname(folder));
@@ -131,7 +131,7 @@ static int look_at_numbered(struct sink *sink, struct error *error)
         return 0;
     char name[4096];
     uint64_t seq, end;
-    snprintf(name, sizeof(name), "%s.%u", sink->path, number);
+    (void)snprintf(name, sizeof(name), "%s.%u", sink->path, number);
     int fd = open(name, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return error_set(error, "%s: %s", name, strerror(errno));
@@ -191,7 +191,7 @@ static enum sink_result ndjson_position(struct sink *sink, uint64_t *seq, struct
 static int rotate(struct sink *sink, struct error *error)
 {
     char name[4096];
-    snprintf(name, sizeof(name), "%s.%u", sink->path, sink->next_number);
+    (void)snprintf(name, sizeof(name), "%s.%u", sink->path, sink->next_number);
     if (position_write(&sink->kept, sink->seq, error) != 0)
         return -1;
     if (rename(sink->path, name) != 0)

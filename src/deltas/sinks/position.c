@@ -15,7 +15,7 @@ int position_init(struct position *position, const struct sink_settings *setting
 {
     const char *state_dir = settings->config->tracker.state_dir;
     *position = (struct position){0};
-    snprintf(position->instance, sizeof(position->instance), "%s", settings->instance);
+    (void)snprintf(position->instance, sizeof(position->instance), "%s", settings->instance);
     if (asprintf(&position->path, "%s/position-%s", state_dir, settings->name) < 0)
         position->path = NULL;
     if (asprintf(&position->parked_path, "%s/parked-%s.ndjson", state_dir, settings->name) < 0)

@@ -54,7 +54,7 @@ static size_t take_answer(char *bytes, size_t size, size_t count, void *context)
 static int load_key(struct sink *sink, const char *state_dir, struct error *error)
 {
     char path[4096];
-    snprintf(path, sizeof(path), "%s/webhook.key", state_dir);
+    (void)snprintf(path, sizeof(path), "%s/webhook.key", state_dir);
     ssize_t length = state_file_read(path, sink->key, sizeof(sink->key), error);
     if (length >= 0) {
         sink->key[strcspn(sink->key, "\r\n")] = '\0';
@@ -68,7 +68,7 @@ static int load_key(struct sink *sink, const char *state_dir, struct error *erro
         return error_set(error, "no random numbers: sodium_init failed");
     randombytes_buf(bytes, sizeof(bytes));
     hex_encode(sink->key, bytes, sizeof(bytes));
-    snprintf(text, sizeof(text), "%.64s\n", sink->key);
+    (void)snprintf(text, sizeof(text), "%.64s\n", sink->key);
     return state_file_write(path, text, strlen(text), error);
 }
 
@@ -178,10 +178,10 @@ static struct curl_slist *make_headers(const struct sink *sink, const struct del
     bool failed = false;
     struct curl_slist *list = add_header(NULL, "Content-Type: application/json", &failed);
     list = add_header(list, "Expect:", &failed); /* no waiting for a 100 before the body */
-    snprintf(line, sizeof(line), "Idempotency-Key: %s-%" PRIu64 "-%" PRIu64, sink->kept.instance, deltas[0].seq,
-             deltas[count - 1].seq);
+    (void)snprintf(line, sizeof(line), "Idempotency-Key: %s-%" PRIu64 "-%" PRIu64, sink->kept.instance, deltas[0].seq,
+                   deltas[count - 1].seq);
     list = add_header(list, line, &failed);
-    snprintf(line, sizeof(line), "X-Privtrak-Signature: sha256=%s", digest_text);
+    (void)snprintf(line, sizeof(line), "X-Privtrak-Signature: sha256=%s", digest_text);
     list = add_header(list, line, &failed);
     if (!failed)
         return list;
