@@ -46,7 +46,7 @@ struct server {
     struct evconnlistener *listeners[LISTENERS_MAX];
     size_t listener_count;
     bool is_paused; /* the listeners are off until connections have gone */
-    TAILQ_HEAD(, connection) connections;
+    TAILQ_HEAD(connection_list, connection) connections;
     size_t connection_count;
 };
 
@@ -123,7 +123,7 @@ static void note_activity(struct server *server, struct evhttp_request *request)
 {
     struct evhttp_connection *carrier = evhttp_request_get_connection(request);
     struct bufferevent *stream = carrier != NULL ? evhttp_connection_get_bufferevent(carrier) : NULL;
-    struct connection *connection;
+    struct connection *connection = NULL;
     TAILQ_FOREACH(connection, &server->connections, entry)
     {
         if (connection->stream == stream)

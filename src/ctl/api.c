@@ -10,7 +10,7 @@
 #include "ctl/output.h"
 
 /* One line whatever is in it: a reason may quote what somebody else wrote. */
-static void complain_list(const char *format, va_list arguments)
+__attribute__((format(printf, 1, 0))) static void complain_list(const char *format, va_list arguments)
 {
     char *text = NULL;
     if (vasprintf(&text, format, arguments) < 0)

@@ -25,6 +25,12 @@ static void print_usage(FILE *out)
     (void)fputs("\nExits with 0 where it was done, 1 where not, 2 where the command is not understood.\n", out);
 }
 
+static int help(void)
+{
+    print_usage(stdout);
+    return EXIT_GOOD;
+}
+
 /* How many of the words name this command; 0: they do not. */
 static int words_matching(const struct command *command, int argc, char **argv)
 {
@@ -101,7 +107,7 @@ int main(int argc, char **argv)
         else if (option == 'j')
             wants_json = true;
         else if (option == 'h')
-            return print_usage(stdout), EXIT_GOOD;
+            return help();
         else
             return EXIT_USAGE; /* getopt has told */
     }
@@ -117,11 +123,11 @@ int main(int argc, char **argv)
     }
     const struct command *command = find_command(argc, argv, &words);
     if (command == NULL)
-        return fail_usage("there is no command \"%s%s%s\": see privtrakctl --help", argv[0], argc > 1 ? " " : "",
+        return (int)fail_usage("there is no command \"%s%s%s\": see privtrakctl --help", argv[0], argc > 1 ? " " : "",
                           argc > 1 ? argv[1] : "");
     argc -= words;
     argv += words;
     if (argc < command->least || (command->most >= 0 && argc > command->most))
-        return fail_usage("usage: privtrakctl %s %s", command->name, command->arguments);
+        return (int)fail_usage("usage: privtrakctl %s %s", command->name, command->arguments);
     return (int)run_command(command, file, socket, wants_json, argc, argv);
 }

@@ -17,7 +17,7 @@
 
 #include "tracker/announce.h"
 
-enum { USER_NONE = UINT32_MAX };
+#define USER_NONE UINT32_MAX
 
 enum user_flags {
     USER_ENABLED = 1 << 0,
