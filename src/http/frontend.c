@@ -191,10 +191,10 @@ static void reload_limit(struct http_worker *home, const struct config *config)
 {
     uint32_t wanted = config->http.max_connections;
     uint32_t room = http_descriptor_room(wanted, home->listeners->workers);
-    if (room < wanted && worker_number(home->worker) == 0)
+    uint32_t before = atomic_exchange_explicit(&home->listeners->max_connections, room, memory_order_relaxed);
+    if (room < wanted && room != before)
         log_warning("http", "max_connections lowered from %u to %u by the limit of open files (ulimit -n)", wanted,
                     room);
-    atomic_store_explicit(&home->listeners->max_connections, room, memory_order_relaxed);
 }
 
 static void reload(struct worker *worker, void *context, const struct config *config)

@@ -57,7 +57,7 @@ static struct connection *take_back(void *data, uint64_t tag)
     if (connection->generation != tag || !connection->is_away)
         return NULL;
     connection->is_away = false;
-    if (connection->home->is_draining) {
+    if (connection->home->is_draining && !connection->has_more) {
         connection->head.closes = true;
         connection->state = CONNECTION_FINISHING;
     }
@@ -179,7 +179,8 @@ void handle_request(struct connection *connection, const char *data)
     const struct request *request = &connection->request;
     const struct http_worker *home = connection->home;
     connection->head = (struct reply_head){
-        .closes = !request_keeps_alive(request) || !home->config->http.keepalive || home->is_draining,
+        .closes = !request_keeps_alive(request) || !home->config->http.keepalive ||
+                  (home->is_draining && !connection->has_more),
         .is_http10 = request->is_http10,
         .no_body = request->method == METHOD_HEAD,
     };

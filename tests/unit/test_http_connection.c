@@ -293,6 +293,23 @@ Test(http, drain_answers_what_is_in_hand_and_closes_all)
     end();
 }
 
+Test(http, drain_answers_what_waits_behind_the_request_in_hand)
+{
+    defaults();
+    begin();
+    char text[4096] = "";
+    int fd = dial();
+    say(fd, ANNOUNCE_OF("held") ANNOUNCE SCRAPE);
+    wait_until(&held_now, 1);
+    command('d');
+    (void)usleep(20000);
+    command('r');
+    cr_expect(hear(fd, text, sizeof text, 500));
+    cr_expect_eq(occurrences(text, "200 OK"), 3);
+    cr_expect_eq(occurrences(text, "Connection: close"), 1, "the last one says that it is");
+    end();
+}
+
 Test(http, drain_answers_requests_that_wait_in_the_kernel)
 {
     defaults();
