@@ -1,7 +1,6 @@
 /* query: see query.h. Pure functions; any thread may call them. */
 #include "http/query.h"
 
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <xxhash.h>
@@ -11,8 +10,6 @@ enum fault { FAULT_NONE, FAULT_VALUE, FAULT_ESCAPE };
 
 struct parameter {
     const char *name;
-    size_t length;
-    bool required;
     enum fault (*take)(struct announce *announce, const char *value, size_t length);
     const char *missing;
     const char *bad_escape;
@@ -267,30 +264,30 @@ static enum fault take_ipv6(struct announce *announce, const char *value, size_t
 }
 
 #define COUNT_RANGE " is not a whole number from 0 to 9223372036854775807"
-#define PARAMETER(word, needed, problem)                                                                    \
-    {                                                                                                       \
-        .name = #word, .length = sizeof #word - 1, .required = (needed), .take = take_##word,               \
-        .missing = #word " missing", .bad_escape = #word " has a bad % escape", .bad_value = #word problem, \
+#define PARAMETER(word, problem)                                                                                    \
+    {                                                                                                               \
+        .name = #word, .take = take_##word, .missing = #word " missing", .bad_escape = #word " has a bad % escape", \
+        .bad_value = #word problem,                                                                                 \
     }
 
 /* The required ones first, in the order in which a lack is told. */
 static const struct parameter parameters[] = {
-    PARAMETER(info_hash, true, " is not 20 bytes long"),
-    PARAMETER(peer_id, true, " is not 20 bytes long"),
-    PARAMETER(port, true, " is not a whole number from 0 to 65535"),
-    PARAMETER(uploaded, true, COUNT_RANGE),
-    PARAMETER(downloaded, true, COUNT_RANGE),
-    PARAMETER(left, true, COUNT_RANGE),
-    PARAMETER(event, false, " is malformed"),
-    PARAMETER(compact, false, " is malformed"),
-    PARAMETER(no_peer_id, false, " is malformed"),
-    PARAMETER(numwant, false, " is not a whole number"),
-    PARAMETER(key, false, " is malformed"),
-    PARAMETER(trackerid, false, " is malformed"),
-    PARAMETER(corrupt, false, COUNT_RANGE),
-    PARAMETER(ipv4, false, " is malformed"),
-    PARAMETER(ipv6, false, " is malformed"),
-    {.name = "passkey", .length = 7}, /* belongs to the route, which takes it */
+    PARAMETER(info_hash, " is not 20 bytes long"),
+    PARAMETER(peer_id, " is not 20 bytes long"),
+    PARAMETER(port, " is not a whole number from 0 to 65535"),
+    PARAMETER(uploaded, COUNT_RANGE),
+    PARAMETER(downloaded, COUNT_RANGE),
+    PARAMETER(left, COUNT_RANGE),
+    PARAMETER(event, " is malformed"),
+    PARAMETER(compact, " is malformed"),
+    PARAMETER(no_peer_id, " is malformed"),
+    PARAMETER(numwant, " is not a whole number"),
+    PARAMETER(key, " is malformed"),
+    PARAMETER(trackerid, " is malformed"),
+    PARAMETER(corrupt, COUNT_RANGE),
+    PARAMETER(ipv4, " is malformed"),
+    PARAMETER(ipv6, " is malformed"),
+    {.name = "passkey"}, /* belongs to the route, which takes it */
 };
 
 enum {
