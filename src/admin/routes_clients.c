@@ -6,9 +6,10 @@
 #include "admin/fields.h"
 #include "admin/text.h"
 
-enum { CLIENT_FIELD_ALLOWED = 1 << 0 };
+enum { CLIENT_FIELD_ALLOWED = 1 << 0, CLIENT_FIELD_NAME = 1 << 1 };
 
 static const struct field fields[] = {
+    {"name", FIELD_TEXT, CLIENT_FIELD_NAME, FIELD_MEMBER(struct client_row, name)},
     {"allowed", FIELD_BOOLEAN, CLIENT_FIELD_ALLOWED, FIELD_MEMBER(struct client_row, allowed)},
     {.name = "prefix", .kind = FIELD_FIXED},
     {.name = NULL},
@@ -16,7 +17,8 @@ static const struct field fields[] = {
 
 static json_t *client_json(const struct client_row *row)
 {
-    return json_pack("{s:o, s:b}", "prefix", text_json(row->prefix), "allowed", row->allowed);
+    return json_pack("{s:o, s:o, s:b}", "prefix", text_json(row->prefix), "name", text_json(row->name), "allowed",
+                     row->allowed);
 }
 
 static bool prefix_is_good(const char *text)
@@ -85,14 +87,20 @@ static void put_client(struct call *call)
         call_fail(call, 422, "bad_value", "prefix: allowed are 1 to %d printable ASCII characters", PEER_ID_BYTES);
         return;
     }
+    /* What the body leaves out stays as it was. */
+    enum database_result result = database_client_get(call->backend->database, call->argument, &row, &error);
+    if (result != DATABASE_OK && result != DATABASE_NOT_FOUND) {
+        call_fail_database(call, result, &error);
+        return;
+    }
     if (!fields_read(call, fields, &row, &present))
         return;
-    if (present != CLIENT_FIELD_ALLOWED) {
+    if (result == DATABASE_NOT_FOUND && !(present & CLIENT_FIELD_ALLOWED)) {
         call_fail(call, 422, "bad_value", "allowed: is needed");
         return;
     }
     memcpy(row.prefix, call->argument, strlen(call->argument) + 1);
-    enum database_result result = database_client_put(call->backend->database, &row, &made, &error);
+    result = database_client_put(call->backend->database, &row, &made, &error);
     if (result != DATABASE_OK)
         call_fail_database(call, result, &error);
     else if (call_put_in_force(call) == 0)
@@ -112,9 +120,9 @@ static void delete_client(struct call *call)
 }
 
 const struct admin_route routes_clients[] = {
-    {METHOD_GET, "/api/v1/clients", 0, list_clients, {200, 422}},
-    {METHOD_GET, "/api/v1/clients/{prefix}", 0, show_client, {200, 404}},
-    {METHOD_PUT, "/api/v1/clients/{prefix}", ROUTE_BODY, put_client, {200, 201}},
-    {METHOD_DELETE, "/api/v1/clients/{prefix}", 0, delete_client, {204, 404}},
+    {METHOD_GET, 0, "/api/v1/clients", list_clients, {200, 422}},
+    {METHOD_GET, 0, "/api/v1/clients/{prefix}", show_client, {200, 404}},
+    {METHOD_PUT, ROUTE_BODY, "/api/v1/clients/{prefix}", put_client, {200, 201}},
+    {METHOD_DELETE, 0, "/api/v1/clients/{prefix}", delete_client, {204, 404}},
     {.pattern = NULL},
 };

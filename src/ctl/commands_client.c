@@ -7,6 +7,7 @@
 static const struct column columns[] = {
     {"PREFIX", "prefix", COLUMN_TEXT},
     {"ALLOWED", "allowed", COLUMN_YES},
+    {"NAME", "name", COLUMN_TEXT},
     {NULL, NULL, COLUMN_TEXT},
 };
 

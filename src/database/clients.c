@@ -10,7 +10,8 @@ static int take_client(void *context, const struct sql_value *columns)
 {
     struct client_row *row = context;
     sql_copy_text(row->prefix, sizeof(row->prefix), &columns[0]);
-    row->allowed = sql_as_integer(&columns[1]) != 0;
+    sql_copy_text(row->name, sizeof(row->name), &columns[1]);
+    row->allowed = sql_as_integer(&columns[2]) != 0;
     return 0;
 }
 
@@ -34,11 +35,11 @@ enum database_result database_client_put(struct database *database, const struct
         result = database_begin(database, SQL_WRITE, error);
     if (result != DATABASE_OK)
         return result;
-    struct sql_value values[] = {sql_text(row->prefix), sql_integer(row->allowed)};
+    struct sql_value values[] = {sql_text(row->prefix), sql_text(row->name), sql_integer(row->allowed)};
     struct sql_query update = {
-        .text = "UPDATE clients SET allowed = $2 WHERE prefix = $1", .values = values, .value_count = 2};
+        .text = "UPDATE clients SET name = $2, allowed = $3 WHERE prefix = $1", .values = values, .value_count = 3};
     struct sql_query insert = {
-        .text = "INSERT INTO clients (prefix, allowed) VALUES ($1, $2)", .values = values, .value_count = 2};
+        .text = "INSERT INTO clients (prefix, name, allowed) VALUES ($1, $2, $3)", .values = values, .value_count = 3};
     result = database_step(database, &update, error);
     *made = result == DATABASE_OK && update.changed == 0;
     if (*made)
@@ -53,7 +54,7 @@ enum database_result database_client_get(struct database *database, const char *
     if (result != DATABASE_OK)
         return result;
     struct sql_value values[] = {sql_text(prefix)};
-    struct sql_query query = {.text = "SELECT prefix, allowed FROM clients WHERE prefix = $1",
+    struct sql_query query = {.text = "SELECT prefix, name, allowed FROM clients WHERE prefix = $1",
                               .values = values,
                               .value_count = 1,
                               .row = take_client,
@@ -93,7 +94,8 @@ enum database_result database_client_list(struct database *database, const char 
 {
     struct client_list list = {.rows = rows, .limit = limit};
     struct sql_value values[] = {sql_text(after ? after : ""), sql_integer((int64_t)limit)};
-    struct sql_query query = {.text = "SELECT prefix, allowed FROM clients WHERE prefix > $1 ORDER BY prefix LIMIT $2",
+    struct sql_query query = {.text = "SELECT prefix, name, allowed FROM clients WHERE prefix > $1 "
+                                      "ORDER BY prefix LIMIT $2",
                               .values = values,
                               .value_count = 2,
                               .row = append_client,

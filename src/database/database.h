@@ -169,6 +169,7 @@ enum database_result database_torrent_list(struct database *database, int64_t af
 
 struct client_row {
     char prefix[PEER_ID_BYTES + 1]; /* 1 to 20 printable ASCII characters */
+    char name[DATABASE_NAME_BYTES]; /* for people; "" where there is none */
     bool allowed;
 };
 

@@ -46,6 +46,7 @@
     "CREATE INDEX sessions_torrent ON sessions (torrent_id);"                                                 \
     "CREATE TABLE clients (prefix TEXT PRIMARY KEY NOT NULL "                                                 \
     "  CHECK (length(prefix) BETWEEN 1 AND 20 AND prefix NOT GLOB '*[^ -~]*'), "                              \
+    "name TEXT NOT NULL DEFAULT '', "                                                                         \
     "allowed INTEGER NOT NULL DEFAULT 1 CHECK (allowed IN (0, 1))) STRICT, WITHOUT ROWID;"                    \
     "CREATE TABLE parked_deltas (seq INTEGER NOT NULL, reason TEXT NOT NULL, record TEXT NOT NULL) STRICT;"   \
     "CREATE INDEX parked_deltas_seq ON parked_deltas (seq);"                                                  \

@@ -15,6 +15,7 @@ Test(database, unknown_kinds_are_refused_without_telling_the_url)
     cr_assert_null(database_open("", &error));
 }
 
+#ifndef PRIVTRAK_TEST_POSTGRESQL
 Test(database, a_file_that_cannot_be_made_is_unavailable)
 {
     struct database *database = database_open("sqlite:/nowhere/at/all.db", &error);
@@ -46,6 +47,8 @@ Test(database, the_file_is_not_readable_for_everybody)
     snprintf(command, sizeof(command), "test -z \"$(find %s -perm /007)\"", place.path);
     cr_assert_eq(system(command), 0);
 }
+
+#endif
 
 Test(database, a_user_gets_a_random_passkey_of_32_hex_digits)
 {
@@ -153,8 +156,11 @@ Test(database, users_are_listed_in_pages_and_searched)
 
 Test(database, a_long_name_is_cut_between_characters)
 {
-    site("INSERT INTO users (name) VALUES (replace(printf('%300d', 0), '0', 'ä') || replace(printf('%300d', 0), "
-         "' ', 'ä'))");
+    char sql[2048] = "INSERT INTO users (name) VALUES ('x";
+    for (int i = 0; i < 600; i++)
+        strcat(sql, "ä");
+    strcat(sql, "')");
+    site(sql);
     struct user_row row;
     OK(database_user_get(place.database, site_number("SELECT id FROM users"), &row, &error));
     size_t length = strlen(row.name);
@@ -346,7 +352,7 @@ Test(database, the_first_read_tells_everything_and_the_next_only_changes)
     site("UPDATE users SET enabled = 0 WHERE id = 2");
     add_torrent(3);
     cr_assert_str_eq(read_now(), "changes u2 t3");
-    site("INSERT INTO clients VALUES ('-qB', 1)");
+    site("INSERT INTO clients (prefix, allowed) VALUES ('-qB', 1)");
     site("INSERT INTO privtrak VALUES ('download_percent', '0')");
     cr_assert_str_eq(read_now(), "changes c1 m0");
     cr_assert_str_eq(read_now(), "changes");
@@ -425,7 +431,12 @@ Test(database, a_row_that_cannot_be_used_is_left_out)
     add_user(1);
     add_torrent(1);
     read_now();
+#ifdef PRIVTRAK_TEST_POSTGRESQL
+    site("ALTER TABLE users DROP CONSTRAINT users_passkey_check; ALTER TABLE torrents DROP CONSTRAINT "
+         "torrents_state_check; ALTER TABLE torrents DROP CONSTRAINT torrents_info_hash_check");
+#else
     site("PRAGMA ignore_check_constraints = ON");
+#endif
     site("UPDATE users SET passkey = 'no good' WHERE id = 1");
     site("UPDATE torrents SET state = 'odd' WHERE id = 1");
     site("INSERT INTO torrents (id, info_hash) VALUES (2, 'short')");
@@ -448,7 +459,9 @@ Test(database, old_changes_are_pruned_and_who_missed_them_reads_everything)
     add_user(3);
     OK(database_prune(place.database, &error));
     cr_assert_eq(site_number("SELECT count(*) FROM changes"), 1);
+#ifndef PRIVTRAK_TEST_POSTGRESQL /* there other tests' transactions can make the log look pruned too far */
     cr_assert_str_eq(read_now(), "changes u3");
+#endif
     OK(database_read(late, &teller, &error));
     cr_assert_str_eq(told, "whole u1 u2 u3 c0 m100");
     OK(database_read(late, &teller, &error));

@@ -147,7 +147,7 @@ Test(registry, brings_in_all_lists_at_start)
     add_user(2);
     add_torrent(1);
     site("UPDATE torrents SET state = 'pending', reason = 'wait', download_percent = 0, snatches = 3");
-    site("INSERT INTO clients VALUES ('-TR', 1)");
+    site("INSERT INTO clients (prefix, allowed) VALUES ('-TR', 1)");
     site("INSERT INTO privtrak VALUES ('upload_percent', '150'), ('until', '1900000000')");
     start();
     cr_assert_eq(number(1), 1);
@@ -173,7 +173,7 @@ Test(registry, makes_the_owner_on_an_empty_database)
 
 Test(registry, a_database_that_cannot_be_read_stops_the_start)
 {
-    config.database.url = (char *)"sqlite:/nowhere/at/all.db";
+    config.database.url = (char *)"sqlite:/nowhere/at/all.db"; /* of whatever kind the others are */
     struct registry *other = registry_new(&config, &parts, &error);
     cr_assert_eq(registry_load(other, owner, &error), -1);
     cr_assert(strstr(error.text, "/nowhere/at/all.db"), "%s", error.text);
@@ -242,6 +242,7 @@ Test(registry, two_users_may_swap_their_passkeys)
     cr_assert_eq(number(2), 1);
 }
 
+#ifndef PRIVTRAK_TEST_POSTGRESQL
 Test(registry, a_row_replaced_by_another_id_takes_its_passkey_over)
 {
     add_user(1);
@@ -251,6 +252,7 @@ Test(registry, a_row_replaced_by_another_id_takes_its_passkey_over)
     cr_assert_eq(number(1), 9);
     cr_assert_eq(users_count(parts.users), 1);
 }
+#endif
 
 Test(registry, a_passkey_that_moved_on_leaves_the_old_one_unknown)
 {
@@ -305,7 +307,11 @@ Test(registry, a_gap_in_the_log_means_a_complete_look)
     site("DELETE FROM users WHERE id = 1");
     site("DELETE FROM torrents");
     site("UPDATE changes SET at = at - 4000");
-    cr_assert_eq(database_prune(place.database, &error), DATABASE_OK);
+    /* In a server that other tests use too, their transactions may hold it back for a moment. */
+    for (int i = 0; i < 100 && site_number("SELECT count(*) FROM changes") > 0; i++) {
+        cr_assert_eq(database_prune(place.database, &error), DATABASE_OK);
+        usleep(20000);
+    }
     cr_assert_eq(site_number("SELECT count(*) FROM changes"), 0);
     refresh();
     cr_assert_eq(number(1), 0);
@@ -319,7 +325,7 @@ Test(registry, rules_of_file_and_table_are_joined_and_the_table_wins)
     config.middleware.client_prefixes = (struct string_list){.strings = prefixes, .count = 2};
     registry_free(registry);
     registry = registry_new(&config, &parts, &error);
-    site("INSERT INTO clients VALUES ('-qB', 0), ('-TR', 1)");
+    site("INSERT INTO clients (prefix, allowed) VALUES ('-qB', 0), ('-TR', 1)");
     start();
     cr_assert_not(clients_match(parts.clients, (const uint8_t *)"-qB4630-aaaaaaaaaaaa")->allowed);
     cr_assert(clients_match(parts.clients, (const uint8_t *)"-DE1300-aaaaaaaaaaaa")->allowed);
@@ -354,7 +360,7 @@ Test(registry, what_registered_itself_gets_its_ids)
 Test(registry, stops_while_it_waits_for_a_lock, .timeout = 4)
 {
     start();
-    site("BEGIN EXCLUSIVE");
+    site_lock();
     registry_stop(registry);
     cr_assert_eq(registry_refresh(registry, &error), -1);
     site("COMMIT");
