@@ -43,7 +43,7 @@ static void keep_mail(struct worker *worker, struct announce_mail *mail)
         free(mail);
         return;
     }
-    mail->mail.next = &worker->spare_mail->mail;
+    mail->mail.next = worker->spare_mail != NULL ? &worker->spare_mail->mail : NULL;
     worker->spare_mail = mail;
     worker->spare_mail_count++;
 }
