@@ -26,16 +26,23 @@ static int take_seq(void *context, const struct sql_value *columns)
     return 0;
 }
 
+/*
+ * Behind a lock: a connection that broke in its commit may still be at work at the far end, and until
+ * it has ended nobody knows the number.
+ */
 static enum database_result read_applied(struct database *database, const char *key, uint64_t *seq,
                                          struct error *error)
 {
+    *seq = 0;
+    enum database_result result = database_lock(database, key, error);
+    if (result != DATABASE_OK)
+        return result;
     struct sql_value values[] = {sql_text(key)};
-    struct sql_query query = {.text = database->backend->read_applied,
+    struct sql_query query = {.text = "SELECT value FROM privtrak WHERE key = $1",
                               .values = values,
                               .value_count = 1,
                               .row = take_seq,
                               .context = seq};
-    *seq = 0;
     return database_step(database, &query, error);
 }
 
@@ -58,8 +65,8 @@ enum database_result database_applied(struct database *database, const char *ins
     char key[KEY_BYTES];
     enum database_result result = make_key(key, instance, error);
     if (result == DATABASE_OK)
-        result = database_ready(database, error);
-    return result == DATABASE_OK ? read_applied(database, key, seq, error) : result;
+        result = database_begin(database, SQL_ASK, error);
+    return result == DATABASE_OK ? database_end(database, read_applied(database, key, seq, error), error) : result;
 }
 
 static enum database_result write_merged(struct database *database, const struct database_batch *given, size_t first,

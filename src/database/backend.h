@@ -46,7 +46,8 @@ struct sql_query {
     int64_t changed; /* out: rows that an INSERT, UPDATE or DELETE touched */
 };
 
-enum sql_transaction { SQL_READ, SQL_WRITE };
+/* All reads see one state; each read sees what is committed by then; the same, and it writes. */
+enum sql_transaction { SQL_READ, SQL_ASK, SQL_WRITE };
 
 struct database_backend {
     const char *kind;
@@ -79,10 +80,14 @@ struct database_backend {
     const char *changed_since;    /* a condition on table `changes`, with $1 the cursor */
     const char *pruned_beyond;    /* a query that gives a row where entries behind cursor $1 are gone */
     const char *pruned_mark;      /* an expression over the entries that go: what pruned_beyond compares */
+    const char *prunable;         /* a condition: no reader can have seen only a part of what is up to here */
     const char *now;              /* an expression: Unix seconds */
 
-    /* The value of key $1 in table `privtrak`, held against other writers of this transaction's time. */
-    const char *read_applied;
+    /*
+     * A query that waits until no other transaction has asked it with the same $1, and keeps others waiting until the
+     * end of this one; NULL where a transaction that writes is alone anyway.
+     */
+    const char *lock;
 
     int (*notify_fd)(void *state); /* NULL: has none */
     bool (*notified)(void *state);
@@ -95,7 +100,7 @@ struct database_backend {
     enum database_result (*write)(void *state, struct batch *batch, struct error *error);
 };
 
-extern const struct database_backend sqlite_backend;
+extern const struct database_backend sqlite_backend, postgresql_backend;
 
 struct database {
     const struct database_backend *backend;
@@ -120,6 +125,9 @@ enum database_result database_end(struct database *database, enum database_resul
 
 /* A statement that gives at most one row: DATABASE_NOT_FOUND where it gives none. Within a transaction or alone. */
 enum database_result database_one(struct database *database, struct sql_query *query, struct error *error);
+
+/* Keeps other transactions that lock the same name waiting until the end of this one. */
+enum database_result database_lock(struct database *database, const char *name, struct error *error);
 
 /* Sets the reason and returns `result`. */
 enum database_result database_fail(enum database_result result, struct error *error, const char *format, ...)

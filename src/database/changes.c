@@ -298,14 +298,17 @@ static enum database_result prune_within(struct database *database, struct error
 
     char text[SQL_TEXT_BYTES];
     struct sql_value values[] = {sql_integer(cutoff.id), {0}};
-    snprintf(text, sizeof(text), "SELECT CAST(max(%s) AS TEXT) FROM changes WHERE id <= $1",
-             database->backend->pruned_mark);
+    snprintf(text, sizeof(text), "SELECT CAST(max(%s) AS TEXT) FROM changes WHERE id <= $1 AND %s",
+             database->backend->pruned_mark, database->backend->prunable);
     struct sql_query mark = {.text = text, .values = values, .value_count = 1, .row = take_mark, .context = &cutoff};
     result = database_step(database, &mark, error);
     if (result != DATABASE_OK || cutoff.mark[0] == '\0')
         return result;
 
-    struct sql_query remove = {.text = "DELETE FROM changes WHERE id <= $1", .values = values, .value_count = 1};
+    /* Not what was committed since: the mark would not speak for it. */
+    values[1] = sql_integer(strtoll(cutoff.mark, NULL, 10));
+    snprintf(text, sizeof(text), "DELETE FROM changes WHERE id <= $1 AND %s <= $2", database->backend->pruned_mark);
+    struct sql_query remove = {.text = text, .values = values, .value_count = 2};
     result = database_step(database, &remove, error);
     if (result != DATABASE_OK)
         return result;

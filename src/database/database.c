@@ -13,7 +13,7 @@
 #include "database/backend.h"
 
 /* A new kind of database is a line here and a file of its own. */
-static const struct database_backend *const backends[] = {&sqlite_backend};
+static const struct database_backend *const backends[] = {&sqlite_backend, &postgresql_backend};
 
 enum { BACKENDS = sizeof(backends) / sizeof(backends[0]) };
 
@@ -144,6 +144,15 @@ static enum database_result migrate_to(struct database *database, int64_t versio
     return database->backend->query(database->state, &note, error);
 }
 
+enum database_result database_lock(struct database *database, const char *name, struct error *error)
+{
+    if (!database->backend->lock)
+        return DATABASE_OK;
+    struct sql_value values[] = {sql_text(name)};
+    struct sql_query query = {.text = database->backend->lock, .values = values, .value_count = 1};
+    return database_step(database, &query, error);
+}
+
 /* All steps that are missing, in one transaction: a schema is never found half-way between two versions. */
 static enum database_result migrate(struct database *database, struct error *error)
 {
@@ -151,8 +160,11 @@ static enum database_result migrate(struct database *database, struct error *err
     enum database_result result = backend->begin(database->state, SQL_WRITE, error);
     if (result != DATABASE_OK)
         return result;
-    int64_t version;
-    result = schema_version(database, &version, error);
+    int64_t version = 0;
+    /* Sink, registry and admin side connect at the same time to what is empty. */
+    result = database_lock(database, "schema", error);
+    if (result == DATABASE_OK)
+        result = schema_version(database, &version, error);
     int64_t first = version + 1;
     for (int64_t next = first; result == DATABASE_OK && next <= (int64_t)backend->migration_count; next++)
         result = migrate_to(database, next, error);
@@ -216,7 +228,15 @@ enum database_result database_query(struct database *database, struct sql_query 
 enum database_result database_begin(struct database *database, enum sql_transaction kind, struct error *error)
 {
     enum database_result result = database_ready(database, error);
-    return result == DATABASE_OK ? database->backend->begin(database->state, kind, error) : result;
+    if (result == DATABASE_OK)
+        result = database->backend->begin(database->state, kind, error);
+    /* A connection that broke since it was last used is only noticed by using it, and nothing is done yet. */
+    if (result == DATABASE_UNAVAILABLE && !database->backend->connected(database->state)) {
+        result = database_ready(database, error);
+        if (result == DATABASE_OK)
+            result = database->backend->begin(database->state, kind, error);
+    }
+    return result;
 }
 
 enum database_result database_end(struct database *database, enum database_result result, struct error *error)

@@ -245,15 +245,13 @@ static void wait_for_reason(struct registry *registry, int64_t wait_ms)
         int64_t left_ms = (end_ns - clock_monotonic_ns() + 999999) / 1000000;
         struct pollfd fds[2] = {{.fd = registry->wake_fd, .events = POLLIN},
                                 {.fd = database_notify_fd(registry->database), .events = POLLIN}};
-        if (left_ms <= 0)
+        /* What came while the last answer was read lies with the connection, not in the socket. */
+        if (left_ms <= 0 || database_notified(registry->database))
             return;
         if (poll(fds, 2, (int)(left_ms < INT32_MAX ? left_ms : INT32_MAX)) < 0 && errno != EINTR)
             return;
         uint64_t count;
         if (fds[0].revents && read(registry->wake_fd, &count, sizeof(count)) > 0)
-            return;
-        /* A connection that ended is worth a look too: it is how it gets made anew. */
-        if (fds[1].revents && (database_notified(registry->database) || (fds[1].revents & ~POLLIN)))
             return;
     }
 }

@@ -276,8 +276,8 @@ const struct database_backend sqlite_backend = {
     .changed_since = "c.id > CAST($1 AS INTEGER)",
     .pruned_beyond = "SELECT 1 WHERE CAST($1 AS INTEGER) NOT BETWEEN " PRUNED " AND " NEWEST,
     .pruned_mark = "id",
+    .prunable = "1 = 1",
     .now = "CAST(strftime('%s', 'now') AS INTEGER)",
-    .read_applied = "SELECT value FROM privtrak WHERE key = $1",
     .resolve = sqlite_resolve,
     .write = sqlite_write,
 };

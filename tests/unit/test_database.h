@@ -1,12 +1,12 @@
 /*
- * What the tests of the database room share: a database in a directory of its
- * own, plain SQL over a second connection (what a site does), and deltas.
+ * What the tests of the database room share: a database of their own, plain SQL over a second
+ * connection (what a site does), and deltas. The same tests run over PostgreSQL where PRIVTRAK_TEST_POSTGRESQL
+ * is defined before this is included (test_database_postgresql.c).
  */
 #ifndef PRIVTRAK_TESTS_TEST_DATABASE_H
 #define PRIVTRAK_TESTS_TEST_DATABASE_H
 
 #include <criterion/criterion.h>
-#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,68 +15,18 @@
 #include "base/hex.h"
 #include "database/database.h"
 
+#ifdef PRIVTRAK_TEST_POSTGRESQL
+#include "test_database_server.h"
+#else
+#include "test_database_file.h"
+#endif
+
 #define INSTANCE "00112233445566778899aabbccddeeff"
 
-struct place {
-    char directory[64];
-    char path[96];
-    char url[112];
-    sqlite3 *site;
-    struct database *database;
-};
-
-__attribute__((unused)) static struct place place;
-
-__attribute__((unused)) static void place_open(void)
-{
-    snprintf(place.directory, sizeof(place.directory), "/tmp/privtrak-database-XXXXXX");
-    cr_assert(mkdtemp(place.directory));
-    snprintf(place.path, sizeof(place.path), "%s/privtrak.db", place.directory);
-    snprintf(place.url, sizeof(place.url), "sqlite:%s", place.path);
-    struct error error = {{0}};
-    place.database = database_open(place.url, &error);
-    cr_assert(place.database, "%s", error.text);
-    cr_assert_eq(database_connect(place.database, &error), DATABASE_OK, "%s", error.text);
-    cr_assert_eq(sqlite3_open(place.path, &place.site), SQLITE_OK);
-    sqlite3_busy_timeout(place.site, 5000);
-}
-
-__attribute__((unused)) static void place_close(void)
-{
-    database_close(place.database);
-    sqlite3_close(place.site);
-    static const char *const ends[] = {"", "-wal", "-shm"};
-    for (size_t i = 0; i < 3; i++) {
-        char path[128];
-        snprintf(path, sizeof(path), "%s%s", place.path, ends[i]);
-        unlink(path);
-    }
-    rmdir(place.directory);
-}
-
-/* What a site does; returns whether SQLite took it. */
-__attribute__((unused)) static bool site_try(const char *sql)
-{
-    return sqlite3_exec(place.site, sql, NULL, NULL, NULL) == SQLITE_OK;
-}
-
+/* What a site does; it must work. */
 __attribute__((unused)) static void site(const char *sql)
 {
-    cr_assert(site_try(sql), "%s: %s", sql, sqlite3_errmsg(place.site));
-}
-
-/* The first column of the first row as text in a static buffer; "none" without a row, "null" for NULL. */
-__attribute__((unused)) static const char *site_text(const char *sql)
-{
-    static char text[1024];
-    sqlite3_stmt *statement;
-    cr_assert_eq(sqlite3_prepare_v2(place.site, sql, -1, &statement, NULL), SQLITE_OK, "%s: %s", sql,
-                 sqlite3_errmsg(place.site));
-    int code = sqlite3_step(statement);
-    const char *value = code == SQLITE_ROW ? (const char *)sqlite3_column_text(statement, 0) : "none";
-    snprintf(text, sizeof(text), "%s", value ? value : "null");
-    sqlite3_finalize(statement);
-    return text;
+    cr_assert(site_try(sql), "%s: %s", sql, site_reason());
 }
 
 __attribute__((unused)) static long long site_number(const char *sql)
@@ -84,7 +34,7 @@ __attribute__((unused)) static long long site_number(const char *sql)
     return strtoll(site_text(sql), NULL, 10);
 }
 
-/* Users and torrents of one digit: passkey 777…, info hash 0x07 07 …; ids as given. */
+/* Users and torrents of one number: passkey 00…07, info hash 07 07 …; ids as given. */
 __attribute__((unused)) static void add_user(int id)
 {
     char sql[256];
@@ -138,10 +88,12 @@ __attribute__((unused)) static struct delta delta_of(uint64_t seq, int user, int
 
 __attribute__((unused)) static enum database_result apply_many(const struct delta *deltas, size_t count)
 {
-    struct database_batch batch = {
-        .instance = INSTANCE, .deltas = deltas, .count = count, .include_address = true};
+    struct database_batch batch = {.instance = INSTANCE, .deltas = deltas, .count = count, .include_address = true};
     struct error error = {{0}};
-    return database_apply(place.database, &batch, &error);
+    enum database_result result = database_apply(place.database, &batch, &error);
+    if (result != DATABASE_OK)
+        fprintf(stderr, "not applied: %s\n", error.text);
+    return result;
 }
 
 __attribute__((unused)) static void apply_one(struct delta delta)

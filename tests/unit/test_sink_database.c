@@ -4,6 +4,7 @@
 
 static struct sink *sink;
 static struct config config;
+static struct error error;
 
 static void sink_open(void)
 {
@@ -13,7 +14,6 @@ static void sink_open(void)
     config.database.url = place.url;
     config.deltas.include_address = true;
     struct sink_settings settings = {.config = &config, .instance = INSTANCE};
-    struct error error;
     sink = sink_database_type.open(&settings, &error);
     cr_assert(sink, "%s", error.text);
 }
@@ -25,8 +25,6 @@ static void sink_close(void)
 }
 
 TestSuite(sink_database, .init = sink_open, .fini = sink_close, .timeout = 60);
-
-static struct error error;
 
 static uint64_t position(void)
 {
@@ -55,7 +53,7 @@ Test(sink_database, passes_over_what_it_has)
 Test(sink_database, wants_a_locked_table_tried_again, .timeout = 30)
 {
     struct delta delta = delta_of(1, 1, 1);
-    site("BEGIN EXCLUSIVE");
+    site_lock();
     cr_assert_eq(sink_database_type.deliver(sink, &delta, 1, &error), SINK_RETRY);
     cr_assert_eq(sink_database_type.park(sink, &delta, "why", &error), SINK_RETRY);
     site("COMMIT");

@@ -84,6 +84,11 @@ static enum sink_result database_sink_park(struct sink *sink, const struct delta
     return result == DATABASE_OK ? SINK_TAKEN : SINK_RETRY;
 }
 
+static void database_sink_include_address(struct sink *sink, bool include)
+{
+    sink->include_address = include;
+}
+
 static void database_sink_interrupt(struct sink *sink)
 {
     database_interrupt(sink->database);
@@ -95,6 +100,7 @@ const struct sink_type sink_database_type = {
     .position = database_sink_position,
     .deliver = database_sink_deliver,
     .park = database_sink_park,
+    .set_include_address = database_sink_include_address,
     .interrupt = database_sink_interrupt,
     .close = database_sink_close,
 };

@@ -1,0 +1,38 @@
+/* postgresql: what the files of the PostgreSQL backend share. */
+#ifndef PRIVTRAK_DATABASE_POSTGRESQL_H
+#define PRIVTRAK_DATABASE_POSTGRESQL_H
+
+#include <libpq-fe.h>
+#include <stdatomic.h>
+
+#include "database/backend.h"
+
+/* A text that grows; `failed` once memory ran out. */
+struct pg_text {
+    char *bytes;
+    size_t length;
+    size_t room;
+    bool failed;
+};
+
+enum { PG_ARRAYS_MAX = 16 };
+
+struct postgresql {
+    char *url;
+    PGconn *connection;        /* NULL: not connected */
+    atomic_bool *interrupted;  /* the handle's */
+    int wake_fd;               /* an interrupt ends a wait */
+    bool listens;
+    struct pg_text arrays[PG_ARRAYS_MAX]; /* the values of one statement of a batch */
+};
+
+enum { POSTGRESQL_SCHEMA_VERSION = 1 };
+extern const char *const *const postgresql_migrations[];
+
+/* As database_backend.query; the state is a struct postgresql. */
+enum database_result postgresql_query(void *state, struct sql_query *query, struct error *error);
+
+enum database_result postgresql_resolve(void *state, struct batch *batch, struct error *error);
+enum database_result postgresql_write(void *state, struct batch *batch, struct error *error);
+
+#endif
