@@ -8,7 +8,6 @@
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "admin/backend.h"
@@ -19,16 +18,16 @@
 #include "base/clock.h"
 #include "base/log.h"
 
-enum { DRAIN_TIMEOUT_S = 2 };
+enum { DRAIN_TIMEOUT_MS = 2000, DRAIN_STEP_MS = 5 };
 
 struct admin {
     struct backend backend;
     struct event_base *base;
-    struct event *stop;      /* made active by admin_stop */
+    struct event *stop; /* made active by admin_stop */
     struct server *tcp;
     struct server *local;
     struct local_socket socket;
-    int *files;              /* listening TCP sockets */
+    int *files; /* listening TCP sockets */
     size_t file_count;
     bool is_running;
     pthread_t thread;
@@ -156,15 +155,16 @@ void admin_reload(struct admin *admin, const struct config *config)
 
 void admin_drain(struct admin *admin)
 {
-    struct timespec until;
     atomic_store(&admin->backend.is_draining, true);
     database_interrupt(admin->backend.database);
-    (void)clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += DRAIN_TIMEOUT_S;
-    if (pthread_mutex_clocklock(&admin->backend.busy, CLOCK_MONOTONIC, &until) == 0)
-        (void)pthread_mutex_unlock(&admin->backend.busy);
-    else
-        log_warning("admin", "a call of the operator's has not ended yet");
+    for (int waited = 0; waited < DRAIN_TIMEOUT_MS; waited += DRAIN_STEP_MS) {
+        if (pthread_mutex_trylock(&admin->backend.busy) == 0) {
+            (void)pthread_mutex_unlock(&admin->backend.busy);
+            return;
+        }
+        (void)usleep(DRAIN_STEP_MS * 1000);
+    }
+    log_warning("admin", "a call of the operator's has not ended yet");
 }
 
 void admin_stop(struct admin *admin)

@@ -26,9 +26,9 @@ struct admin_parts {
 
     /* Called on the thread `admin`; NULL: this tracker has no such thing, and the operator is told so. */
     void *context;
-    int (*reload)(void *context, struct error *error);                   /* 0, or -1 with a reason: the old one stays */
-    int (*snapshot)(void *context, uint64_t *seq, struct error *error);  /* *seq: all up to it is covered */
-    void (*shutdown)(void *context);                                     /* asks for it, and returns at once */
+    int (*reload)(void *context, struct error *error);                  /* 0, or -1 with a reason: the old one stays */
+    int (*snapshot)(void *context, uint64_t *seq, struct error *error); /* *seq: all up to it is covered */
+    void (*shutdown)(void *context);                                    /* asks for it, and returns at once */
 };
 
 /*

@@ -17,8 +17,8 @@ static const char *const method_names[] = {
 };
 
 const struct admin_route *const admin_routes[] = {
-    routes_users,  routes_torrents, routes_clients, routes_multipliers, routes_deltas,
-    routes_stats,  routes_control,  routes_pages,   NULL,
+    routes_users,   routes_torrents, routes_clients, routes_multipliers, routes_deltas, routes_stats,
+    routes_control, routes_pages,    NULL,
 };
 
 const char *method_name(enum admin_method method)

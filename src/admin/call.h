@@ -40,13 +40,13 @@ struct call {
 
     /* The answer. */
     int status;
-    json_t *answer;           /* else… */
-    char *text;               /* malloc'd; else… */
-    const char *page;         /* static */
+    json_t *answer;   /* else… */
+    char *text;       /* malloc'd; else… */
+    const char *page; /* static */
     size_t text_length;
-    const char *content_type; /* of text or page */
-    const char *policy;       /* the page's Content-Security-Policy */
-    unsigned allowed;         /* 405: 1 << enum admin_method of those that the path knows */
+    const char *content_type;                    /* of text or page */
+    const char *policy;                          /* the page's Content-Security-Policy */
+    unsigned allowed;                            /* 405: 1 << enum admin_method of those that the path knows */
     void (*afterwards)(struct backend *backend); /* called once the answer is on its way */
 };
 
@@ -62,8 +62,8 @@ enum { ROUTE_STATUSES_MAX = 8 };
 
 struct admin_route {
     enum admin_method method;
-    const char *pattern; /* with at most one {…}, which stands for one whole segment */
     unsigned flags;
+    const char *pattern; /* with at most one {…}, which stands for one whole segment */
     void (*run)(struct call *call);
     int statuses[ROUTE_STATUSES_MAX]; /* what run may answer, ended by 0; those of call_run itself come on top */
 };

@@ -84,8 +84,7 @@ bool fields_read(struct call *call, const struct field *fields, void *target, un
     const char *name;
     json_t *value;
     *present = 0;
-    json_object_foreach(call->json, name, value)
-    {
+    json_object_foreach (call->json, name, value) {
         const struct field *field = fields;
         while (field->name != NULL && strcmp(field->name, name) != 0)
             field++;

@@ -40,8 +40,8 @@ int listen_tcp(const struct address *address, struct error *error)
 static int local_address(struct sockaddr_un *address, const struct local_socket *local)
 {
     address->sun_family = AF_UNIX;
-    int length = snprintf(address->sun_path, sizeof address->sun_path, "/proc/self/fd/%d/%s", local->directory,
-                          local->name);
+    int length =
+        snprintf(address->sun_path, sizeof address->sun_path, "/proc/self/fd/%d/%s", local->directory, local->name);
     return length < (int)sizeof address->sun_path ? 0 : -1;
 }
 
@@ -94,8 +94,7 @@ static int bind_local(struct local_socket *local, const char *path, struct error
     if (local->file < 0)
         return error_set(error, "admin.socket: %s", strerror(errno));
     /* The descriptor's mode becomes the file's: at no moment may others connect. */
-    if (fchmod(local->file, 0600) != 0 ||
-        bind(local->file, (const struct sockaddr *)&address, sizeof address) != 0)
+    if (fchmod(local->file, 0600) != 0 || bind(local->file, (const struct sockaddr *)&address, sizeof address) != 0)
         return error_set(error, "admin.socket: %s: %s", path, strerror(errno));
     if (fstatat(local->directory, local->name, &facts, AT_SYMLINK_NOFOLLOW) == 0) {
         local->device = facts.st_dev;

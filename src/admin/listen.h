@@ -15,7 +15,7 @@ struct local_socket {
     int file;      /* listening; -1: none */
     int directory; /* where its name stands */
     char *name;
-    dev_t device;  /* of the file as we made it: another's is left alone */
+    dev_t device; /* of the file as we made it: another's is left alone */
     ino_t inode;
 };
 

@@ -116,10 +116,8 @@ static void write_journal(FILE *out, const struct ledger_status *ledger)
 
 static void write_accounting(FILE *out, const struct counters *counters)
 {
-    write_one(out, "privtrak_resets_total", "counter", "Clients that came back with lower counters.",
-              counters->resets);
-    write_one(out, "privtrak_clamps_total", "counter", "Announces of which a part was quarantined.",
-              counters->clamps);
+    write_one(out, "privtrak_resets_total", "counter", "Clients that came back with lower counters.", counters->resets);
+    write_one(out, "privtrak_clamps_total", "counter", "Announces of which a part was quarantined.", counters->clamps);
     write_one(out, "privtrak_duplicates_total", "counter", "Announces of one client under two peer ids.",
               counters->duplicates);
     write_head(out, "privtrak_gc_seconds_total", "counter", "Time spent on expiry.");

@@ -9,7 +9,7 @@
 #include "tracker/counters.h"
 
 struct metrics {
-    struct counters counters;    /* of all workers */
+    struct counters counters; /* of all workers */
     struct ledger_status ledger;
     uint64_t users;
     uint64_t users_memory_bytes;

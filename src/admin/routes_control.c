@@ -78,9 +78,9 @@ static void stop(struct call *call)
 }
 
 const struct admin_route routes_control[] = {
-    {METHOD_POST, "/api/v1/reload", 0, reload, {200, 422}},
-    {METHOD_POST, "/api/v1/flush", 0, flush, {200}},
-    {METHOD_POST, "/api/v1/snapshot", 0, snapshot, {200}},
-    {METHOD_POST, "/api/v1/shutdown", ROUTE_LOCAL, stop, {200}},
+    {METHOD_POST, 0, "/api/v1/reload", reload, {200, 422}},
+    {METHOD_POST, 0, "/api/v1/flush", flush, {200}},
+    {METHOD_POST, 0, "/api/v1/snapshot", snapshot, {200}},
+    {METHOD_POST, ROUTE_LOCAL, "/api/v1/shutdown", stop, {200}},
     {.pattern = NULL},
 };

@@ -63,7 +63,7 @@ static void list_parked(struct call *call)
 }
 
 const struct admin_route routes_deltas[] = {
-    {METHOD_GET, "/api/v1/deltas/status", 0, show_status, {200}},
-    {METHOD_GET, "/api/v1/deltas/parked", 0, list_parked, {200, 422}},
+    {METHOD_GET, 0, "/api/v1/deltas/status", show_status, {200}},
+    {METHOD_GET, 0, "/api/v1/deltas/parked", list_parked, {200, 422}},
     {.pattern = NULL},
 };

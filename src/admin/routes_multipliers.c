@@ -58,7 +58,7 @@ static void change_multipliers(struct call *call)
 }
 
 const struct admin_route routes_multipliers[] = {
-    {METHOD_GET, "/api/v1/multipliers", 0, show_multipliers, {200}},
-    {METHOD_PATCH, "/api/v1/multipliers", ROUTE_BODY, change_multipliers, {200}},
+    {METHOD_GET, 0, "/api/v1/multipliers", show_multipliers, {200}},
+    {METHOD_PATCH, ROUTE_BODY, "/api/v1/multipliers", change_multipliers, {200}},
     {.pattern = NULL},
 };

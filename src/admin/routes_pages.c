@@ -58,9 +58,9 @@ static void show_readiness(struct call *call)
 }
 
 const struct admin_route routes_pages[] = {
-    {METHOD_GET, "/", ROUTE_OPEN, show_dashboard, {200}},
-    {METHOD_GET, "/metrics", ROUTE_METRICS, show_metrics, {200}},
-    {METHOD_GET, "/healthz", ROUTE_OPEN, show_health, {200}},
-    {METHOD_GET, "/readyz", ROUTE_OPEN, show_readiness, {200, 503}},
+    {METHOD_GET, ROUTE_OPEN, "/", show_dashboard, {200}},
+    {METHOD_GET, ROUTE_METRICS, "/metrics", show_metrics, {200}},
+    {METHOD_GET, ROUTE_OPEN, "/healthz", show_health, {200}},
+    {METHOD_GET, ROUTE_OPEN, "/readyz", show_readiness, {200, 503}},
     {.pattern = NULL},
 };

@@ -109,10 +109,10 @@ static json_t *top_json(struct backend *backend)
         const struct torrent_view *view = &top->views[i];
         char hash[2 * INFO_HASH_BYTES + 1];
         hex_encode(hash, view->info_hash, INFO_HASH_BYTES);
-        (void)json_array_append_new(
-            list, json_pack("{s:s, s:o, s:I, s:I, s:I}", "info_hash", hash, "name", text_json(top->names[i]),
-                            "seeders", (json_int_t)view->seeders, "leechers", (json_int_t)view->leechers, "snatches",
-                            (json_int_t)view->snatches));
+        (void)json_array_append_new(list, json_pack("{s:s, s:o, s:I, s:I, s:I}", "info_hash", hash, "name",
+                                                    text_json(top->names[i]), "seeders", (json_int_t)view->seeders,
+                                                    "leechers", (json_int_t)view->leechers, "snatches",
+                                                    (json_int_t)view->snatches));
     }
     return list;
 }
@@ -129,14 +129,15 @@ static json_t *log_json(void)
 
 static json_t *totals_json(struct backend *backend, const struct counters *counters)
 {
+    uint64_t peers = counters->seeders + counters->leechers;
     int64_t uptime_ns = clock_monotonic_ns() - backend->started_ns;
     return json_pack("{s:I, s:f, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "time",
                      (json_int_t)(clock_now_ms() / 1000), "uptime", (double)uptime_ns / 1e9, "swarms",
                      (json_int_t)counters->swarms, "seeders", (json_int_t)counters->seeders, "leechers",
-                     (json_int_t)counters->leechers, "peers", (json_int_t)(counters->seeders + counters->leechers),
-                     "users", (json_int_t)users_count(backend->parts.users), "sessions",
-                     (json_int_t)counters->sessions, "tombstones", (json_int_t)counters->tombstones, "connections",
-                     (json_int_t)counters->connections, "mailed", (json_int_t)counters->mailed);
+                     (json_int_t)counters->leechers, "peers", (json_int_t)peers, "users",
+                     (json_int_t)users_count(backend->parts.users), "sessions", (json_int_t)counters->sessions,
+                     "tombstones", (json_int_t)counters->tombstones, "connections", (json_int_t)counters->connections,
+                     "mailed", (json_int_t)counters->mailed);
 }
 
 static json_t *stats_json(struct backend *backend, const struct counters *counters, const struct ledger_status *status)
@@ -150,15 +151,15 @@ static json_t *stats_json(struct backend *backend, const struct counters *counte
         (void)snprintf(name, sizeof name, "latency_%s", protocol_names[i]);
         failed |= json_object_set_new(object, name, latency_json(&counters->latency[i]));
     }
-    failed |= json_object_set_new(
-        object, "accounting",
-        json_pack("{s:I, s:I, s:I, s:I}", "deltas", (json_int_t)counters->deltas_made, "resets",
-                  (json_int_t)counters->resets, "clamps", (json_int_t)counters->clamps, "duplicates",
-                  (json_int_t)counters->duplicates));
-    failed |= json_object_set_new(
-        object, "memory",
-        json_pack("{s:I, s:I, s:I}", "torrents", (json_int_t)counters->memory_torrents, "sessions",
-                  (json_int_t)counters->memory_sessions, "users", (json_int_t)users_memory(backend->parts.users)));
+    failed |=
+        json_object_set_new(object, "accounting",
+                            json_pack("{s:I, s:I, s:I, s:I}", "deltas", (json_int_t)counters->deltas_made, "resets",
+                                      (json_int_t)counters->resets, "clamps", (json_int_t)counters->clamps,
+                                      "duplicates", (json_int_t)counters->duplicates));
+    failed |= json_object_set_new(object, "memory",
+                                  json_pack("{s:I, s:I, s:I}", "torrents", (json_int_t)counters->memory_torrents,
+                                            "sessions", (json_int_t)counters->memory_sessions, "users",
+                                            (json_int_t)users_memory(backend->parts.users)));
     failed |= json_object_set_new(object, "journal", status_journal(status));
     failed |= json_object_set_new(object, "sinks", status_sinks(status));
     failed |= json_object_set_new(object, "lists", status_lists(backend));
@@ -188,6 +189,6 @@ static void show_stats(struct call *call)
 }
 
 const struct admin_route routes_stats[] = {
-    {METHOD_GET, "/api/v1/stats", 0, show_stats, {200}},
+    {METHOD_GET, 0, "/api/v1/stats", show_stats, {200}},
     {.pattern = NULL},
 };

@@ -30,21 +30,21 @@ static const char *take_state(const json_t *value, void *member, size_t size)
     return NULL;
 }
 
-#define SETTABLE_FIELDS                                                                                               \
-    {"name", FIELD_TEXT, TORRENT_FIELD_NAME, FIELD_MEMBER(struct torrent_row, name)},                                 \
-    {"size", FIELD_NUMBER, TORRENT_FIELD_SIZE, FIELD_MEMBER(struct torrent_row, size), .most = INT64_MAX},            \
-    {"state", FIELD_CUSTOM, TORRENT_FIELD_STATE, FIELD_MEMBER(struct torrent_row, state), .take = take_state},        \
-    {"reason", FIELD_TEXT, TORRENT_FIELD_REASON, FIELD_MEMBER(struct torrent_row, reason)},                           \
-    {"upload_percent", FIELD_NUMBER, TORRENT_FIELD_UPLOAD_PERCENT, FIELD_MEMBER(struct torrent_row, upload_percent),  \
-     .most = DATABASE_PERCENT_MAX},                                                                                   \
-    {"download_percent", FIELD_NUMBER, TORRENT_FIELD_DOWNLOAD_PERCENT,                                                \
-     FIELD_MEMBER(struct torrent_row, download_percent), .most = DATABASE_PERCENT_MAX},                               \
-    {.name = "id", .kind = FIELD_FIXED},                                                                              \
-    {.name = "seeders", .kind = FIELD_FIXED},                                                                         \
-    {.name = "leechers", .kind = FIELD_FIXED},                                                                        \
-    {.name = "snatches", .kind = FIELD_FIXED},                                                                        \
-    {.name = "created_at", .kind = FIELD_FIXED},                                                                      \
-    {.name = "updated_at", .kind = FIELD_FIXED}
+#define SETTABLE_FIELDS                                                                                            \
+    {"name", FIELD_TEXT, TORRENT_FIELD_NAME, FIELD_MEMBER(struct torrent_row, name)},                              \
+        {"size", FIELD_NUMBER, TORRENT_FIELD_SIZE, FIELD_MEMBER(struct torrent_row, size), .most = INT64_MAX},     \
+        {"state", FIELD_CUSTOM, TORRENT_FIELD_STATE, FIELD_MEMBER(struct torrent_row, state), .take = take_state}, \
+        {"reason", FIELD_TEXT, TORRENT_FIELD_REASON, FIELD_MEMBER(struct torrent_row, reason)},                    \
+        {"upload_percent", FIELD_NUMBER, TORRENT_FIELD_UPLOAD_PERCENT,                                             \
+         FIELD_MEMBER(struct torrent_row, upload_percent), .most = DATABASE_PERCENT_MAX},                          \
+        {"download_percent", FIELD_NUMBER, TORRENT_FIELD_DOWNLOAD_PERCENT,                                         \
+         FIELD_MEMBER(struct torrent_row, download_percent), .most = DATABASE_PERCENT_MAX},                        \
+        {.name = "id", .kind = FIELD_FIXED}, {.name = "seeders", .kind = FIELD_FIXED},                             \
+        {.name = "leechers", .kind = FIELD_FIXED}, {.name = "snatches", .kind = FIELD_FIXED},                      \
+        {.name = "created_at", .kind = FIELD_FIXED},                                                               \
+    {                                                                                                              \
+        .name = "updated_at", .kind = FIELD_FIXED                                                                  \
+    }
 
 static const struct field create_fields[] = {
     {"info_hash", FIELD_CUSTOM, TORRENT_FIELD_HASH, FIELD_MEMBER(struct torrent_row, info_hash), .take = take_hash},
@@ -101,8 +101,10 @@ static json_t *next_after(struct call *call, int64_t last, const char *search)
     struct torrent_row *row = malloc(sizeof *row);
     size_t count = 0;
     struct error error = {""};
-    bool follows = row != NULL && database_torrent_list(call->backend->database, last, 1, search, row, &count,
-                                                        &error) == DATABASE_OK && count > 0;
+    bool follows =
+        row != NULL &&
+        database_torrent_list(call->backend->database, last, 1, search, row, &count, &error) == DATABASE_OK &&
+        count > 0;
     free(row);
     return follows ? json_integer(last) : json_null();
 }
@@ -196,9 +198,9 @@ static void change_torrent(struct call *call)
     /* A reason belongs to the state that it was given for. */
     if ((present & TORRENT_FIELD_STATE) != 0)
         present |= TORRENT_FIELD_REASON;
-    enum database_result result =
-        present != 0 ? database_torrent_update(call->backend->database, hash, present, &row, &error)
-                     : database_torrent_get(call->backend->database, hash, &row, &error);
+    enum database_result result = present != 0
+                                      ? database_torrent_update(call->backend->database, hash, present, &row, &error)
+                                      : database_torrent_get(call->backend->database, hash, &row, &error);
     finish(call, result, &error, 200, &row);
 }
 
@@ -254,11 +256,12 @@ static json_t *peer_json(struct backend *backend, const struct torrent_view *vie
     client_of(client, peer->peer_id);
     const struct user *user = users_at(backend->parts.users, peer->user_index);
     bool hide = user != NULL && (user->flags & USER_HIDE_ADDRESS) != 0;
-    json_t *object = json_pack(
-        "{s:I, s:I, s:s, s:s, s:I, s:I, s:I, s:I, s:b}", "user_id", (json_int_t)(user != NULL ? user->id : peer->user_id),
-        "torrent_id", (json_int_t)view->id, "peer_id", id, "client", client, "uploaded", (json_int_t)peer->uploaded,
-        "downloaded", (json_int_t)peer->downloaded, "left_bytes", (json_int_t)peer->left, "last_announce",
-        (json_int_t)(peer->last_announce_ms / 1000), "seeding", peer->seeding);
+    json_t *object =
+        json_pack("{s:I, s:I, s:s, s:s, s:I, s:I, s:I, s:I, s:b}", "user_id",
+                  (json_int_t)(user != NULL ? user->id : peer->user_id), "torrent_id", (json_int_t)view->id, "peer_id",
+                  id, "client", client, "uploaded", (json_int_t)peer->uploaded, "downloaded",
+                  (json_int_t)peer->downloaded, "left_bytes", (json_int_t)peer->left, "last_announce",
+                  (json_int_t)(peer->last_announce_ms / 1000), "seeding", peer->seeding);
     if (object != NULL) {
         (void)set_endpoint(object, "ip4", "port4", &peer->address4, hide);
         (void)set_endpoint(object, "ip6", "port6", &peer->address6, hide);
@@ -274,9 +277,9 @@ static json_t *peers_json(struct call *call, const struct torrent_view *view, si
     for (size_t i = after; i < end; i++)
         (void)json_array_append_new(list, peer_json(call->backend, view, &view->peers[i]));
     users_read_end();
-    bool follows = view->peer_count > after + limit && after + limit <= PEERS_MAX;
-    return json_pack("{s:o, s:o}", "peers", list, "next",
-                     follows ? json_integer((json_int_t)(after + limit)) : json_null());
+    json_int_t next = (json_int_t)after + (json_int_t)limit;
+    bool follows = view->peer_count > after + limit && next <= PEERS_MAX;
+    return json_pack("{s:o, s:o}", "peers", list, "next", follows ? json_integer(next) : json_null());
 }
 
 static void list_peers(struct call *call)
@@ -300,11 +303,11 @@ static void list_peers(struct call *call)
 }
 
 const struct admin_route routes_torrents[] = {
-    {METHOD_GET, "/api/v1/torrents", 0, list_torrents, {200, 422}},
-    {METHOD_POST, "/api/v1/torrents", ROUTE_BODY, create_torrent, {201, 409}},
-    {METHOD_GET, "/api/v1/torrents/{info_hash}", 0, show_torrent, {200, 404}},
-    {METHOD_PATCH, "/api/v1/torrents/{info_hash}", ROUTE_BODY, change_torrent, {200, 404}},
-    {METHOD_DELETE, "/api/v1/torrents/{info_hash}", ROUTE_MAYBE_BODY, delete_torrent, {204, 404}},
-    {METHOD_GET, "/api/v1/torrents/{info_hash}/peers", 0, list_peers, {200, 404, 422}},
+    {METHOD_GET, 0, "/api/v1/torrents", list_torrents, {200, 422}},
+    {METHOD_POST, ROUTE_BODY, "/api/v1/torrents", create_torrent, {201, 409}},
+    {METHOD_GET, 0, "/api/v1/torrents/{info_hash}", show_torrent, {200, 404}},
+    {METHOD_PATCH, ROUTE_BODY, "/api/v1/torrents/{info_hash}", change_torrent, {200, 404}},
+    {METHOD_DELETE, ROUTE_MAYBE_BODY, "/api/v1/torrents/{info_hash}", delete_torrent, {204, 404}},
+    {METHOD_GET, 0, "/api/v1/torrents/{info_hash}/peers", list_peers, {200, 404, 422}},
     {.pattern = NULL},
 };

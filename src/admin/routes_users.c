@@ -40,10 +40,10 @@ static const struct field fields[] = {
 static json_t *user_json(const struct user_row *row)
 {
     return json_pack("{s:I, s:o, s:o, s:b, s:b, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "id",
-                     (json_int_t)row->id, "name", text_json(row->name), "passkey", text_json(row->passkey), "enabled", row->enabled,
-                     "can_leech", row->can_leech, "hide_address", row->hide_address, "upload_percent",
-                     (json_int_t)row->upload_percent, "download_percent", (json_int_t)row->download_percent,
-                     "uploaded", (json_int_t)row->uploaded, "downloaded", (json_int_t)row->downloaded, "raw_uploaded",
+                     (json_int_t)row->id, "name", text_json(row->name), "passkey", text_json(row->passkey), "enabled",
+                     row->enabled, "can_leech", row->can_leech, "hide_address", row->hide_address, "upload_percent",
+                     (json_int_t)row->upload_percent, "download_percent", (json_int_t)row->download_percent, "uploaded",
+                     (json_int_t)row->uploaded, "downloaded", (json_int_t)row->downloaded, "raw_uploaded",
                      (json_int_t)row->raw_uploaded, "raw_downloaded", (json_int_t)row->raw_downloaded, "quarantined",
                      (json_int_t)row->quarantined, "created_at", (json_int_t)row->created_at, "updated_at",
                      (json_int_t)row->updated_at);
@@ -78,8 +78,9 @@ static json_t *next_after(struct call *call, int64_t last, const char *search)
     struct user_row *row = malloc(sizeof *row);
     size_t count = 0;
     struct error error = {""};
-    bool follows = row != NULL && database_user_list(call->backend->database, last, 1, search, row, &count, &error) ==
-                                      DATABASE_OK && count > 0;
+    bool follows = row != NULL &&
+                   database_user_list(call->backend->database, last, 1, search, row, &count, &error) == DATABASE_OK &&
+                   count > 0;
     free(row);
     return follows ? json_integer(last) : json_null();
 }
@@ -181,11 +182,11 @@ static void delete_user(struct call *call)
 }
 
 const struct admin_route routes_users[] = {
-    {METHOD_GET, "/api/v1/users", 0, list_users, {200, 422}},
-    {METHOD_POST, "/api/v1/users", ROUTE_BODY, create_user, {201, 409}},
-    {METHOD_GET, "/api/v1/users/{id}", 0, show_user, {200, 404}},
-    {METHOD_PATCH, "/api/v1/users/{id}", ROUTE_BODY, change_user, {200, 404, 409}},
-    {METHOD_DELETE, "/api/v1/users/{id}", 0, delete_user, {204, 404}},
-    {METHOD_POST, "/api/v1/users/{id}/passkey", 0, reset_passkey, {200, 404}},
+    {METHOD_GET, 0, "/api/v1/users", list_users, {200, 422}},
+    {METHOD_POST, ROUTE_BODY, "/api/v1/users", create_user, {201, 409}},
+    {METHOD_GET, 0, "/api/v1/users/{id}", show_user, {200, 404}},
+    {METHOD_PATCH, ROUTE_BODY, "/api/v1/users/{id}", change_user, {200, 404, 409}},
+    {METHOD_DELETE, 0, "/api/v1/users/{id}", delete_user, {204, 404}},
+    {METHOD_POST, 0, "/api/v1/users/{id}/passkey", reset_passkey, {200, 404}},
     {.pattern = NULL},
 };

@@ -33,7 +33,8 @@ enum {
  * reference is kept: evhttp takes its callbacks off when it lets go of one.
  */
 struct connection {
-    TAILQ_ENTRY(connection) entry;
+    TAILQ_ENTRY(connection)
+    entry;
     struct bufferevent *stream;
     int64_t active_ns;
 };
@@ -124,8 +125,7 @@ static void note_activity(struct server *server, struct evhttp_request *request)
     struct evhttp_connection *carrier = evhttp_request_get_connection(request);
     struct bufferevent *stream = carrier != NULL ? evhttp_connection_get_bufferevent(carrier) : NULL;
     struct connection *connection = NULL;
-    TAILQ_FOREACH(connection, &server->connections, entry)
-    {
+    TAILQ_FOREACH (connection, &server->connections, entry) {
         if (connection->stream == stream)
             connection->active_ns = clock_monotonic_ns();
     }
@@ -356,8 +356,12 @@ void server_free(struct server *server)
         return;
     if (server->http != NULL)
         evhttp_free(server->http);
-    while (!TAILQ_EMPTY(&server->connections))
-        forget(server, TAILQ_FIRST(&server->connections));
+    struct connection *connection = TAILQ_FIRST(&server->connections);
+    while (connection != NULL) {
+        struct connection *next = TAILQ_NEXT(connection, entry);
+        forget(server, connection);
+        connection = next;
+    }
     if (server->sweep != NULL)
         event_free(server->sweep);
     free(server);

@@ -17,13 +17,11 @@ enum { TOKEN_RANDOM_BYTES = 32, TOKEN_LEAST = 16 };
 
 static int write_token(int file, const char *token)
 {
-    size_t length = strlen(token);
     char line[TOKEN_MAX + 2];
-    memcpy(line, token, length);
-    line[length] = '\n';
-    ssize_t written = write(file, line, length + 1);
+    int length = snprintf(line, sizeof line, "%s\n", token);
+    ssize_t written = write(file, line, (size_t)length);
     sodium_memzero(line, sizeof line);
-    if (written != (ssize_t)length + 1)
+    if (written != length)
         return -1;
     return fsync(file);
 }
@@ -63,8 +61,10 @@ static int read_token(int file, const char *path, char token[static TOKEN_MAX + 
     while (length > 0 && strchr("\r\n \t", text[length - 1]) != NULL)
         length--;
     if (length < TOKEN_LEAST || length > TOKEN_MAX)
-        return error_set(error, "admin.token_file: %s: found %zd characters, allowed %d to %d (remove the file, and a "
-                         "new one is made)", path, length, TOKEN_LEAST, TOKEN_MAX);
+        return error_set(error,
+                         "admin.token_file: %s: found %zd characters, allowed %d to %d (remove the file, and a "
+                         "new one is made)",
+                         path, length, TOKEN_LEAST, TOKEN_MAX);
     for (ssize_t i = 0; i < length; i++) {
         if (text[i] <= 0x20 || text[i] > 0x7e)
             return error_set(error, "admin.token_file: %s: found a character that is not printable ASCII", path);

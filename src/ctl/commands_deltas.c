@@ -6,16 +6,22 @@
 #include "ctl/output.h"
 
 static const struct column journal_columns[] = {
-    {"last seq", "last_seq", COLUMN_TEXT},       {"synced seq", "synced_seq", COLUMN_TEXT},
-    {"covered seq", "covered_seq", COLUMN_TEXT}, {"journal", "bytes", COLUMN_BYTES},
-    {"at most", "max_bytes", COLUMN_BYTES},      {"full", "full", COLUMN_YES},
+    {"last seq", "last_seq", COLUMN_TEXT},
+    {"synced seq", "synced_seq", COLUMN_TEXT},
+    {"covered seq", "covered_seq", COLUMN_TEXT},
+    {"journal", "bytes", COLUMN_BYTES},
+    {"at most", "max_bytes", COLUMN_BYTES},
+    {"full", "full", COLUMN_YES},
     {NULL, NULL, COLUMN_TEXT},
 };
 
 static const struct column sink_columns[] = {
-    {"SINK", "name", COLUMN_TEXT},        {"DELIVERED", "delivered", COLUMN_NUMBER},
-    {"PENDING", "pending", COLUMN_NUMBER}, {"OLDEST (S)", "oldest_pending_age", COLUMN_NUMBER},
-    {"PARKED", "parked", COLUMN_NUMBER},  {"LAST ERROR", "last_error", COLUMN_TEXT},
+    {"SINK", "name", COLUMN_TEXT},
+    {"DELIVERED", "delivered", COLUMN_NUMBER},
+    {"PENDING", "pending", COLUMN_NUMBER},
+    {"OLDEST (S)", "oldest_pending_age", COLUMN_NUMBER},
+    {"PARKED", "parked", COLUMN_NUMBER},
+    {"LAST ERROR", "last_error", COLUMN_TEXT},
     {NULL, NULL, COLUMN_TEXT},
 };
 

@@ -32,11 +32,16 @@ static const struct column columns[] = {
 };
 
 static const struct column peer_columns[] = {
-    {"USER", "user_id", COLUMN_NUMBER},       {"CLIENT", "client", COLUMN_TEXT},
-    {"IPV4", "4", COLUMN_ENDPOINT},           {"IPV6", "6", COLUMN_ENDPOINT},
-    {"SEEDING", "seeding", COLUMN_YES},       {"UPLOADED", "uploaded", COLUMN_BYTES},
-    {"DOWNLOADED", "downloaded", COLUMN_BYTES}, {"LEFT", "left_bytes", COLUMN_BYTES},
-    {"LAST ANNOUNCE", "last_announce", COLUMN_TIME}, {NULL, NULL, COLUMN_TEXT},
+    {"USER", "user_id", COLUMN_NUMBER},
+    {"CLIENT", "client", COLUMN_TEXT},
+    {"IPV4", "4", COLUMN_ENDPOINT},
+    {"IPV6", "6", COLUMN_ENDPOINT},
+    {"SEEDING", "seeding", COLUMN_YES},
+    {"UPLOADED", "uploaded", COLUMN_BYTES},
+    {"DOWNLOADED", "downloaded", COLUMN_BYTES},
+    {"LEFT", "left_bytes", COLUMN_BYTES},
+    {"LAST ANNOUNCE", "last_announce", COLUMN_TIME},
+    {NULL, NULL, COLUMN_TEXT},
 };
 
 static enum exit_code print_torrent(struct ctl *ctl, json_t *torrent)
@@ -202,8 +207,8 @@ const struct command commands_torrent[] = {
     {"torrent add", "FILE|HASH [FIELD=VALUE…]", "make a torrent known: a .torrent file or an info hash", 1, -1, add},
     {"torrent list", "[SEARCH]", "list torrents, or those whose name holds SEARCH", 0, 1, list},
     {"torrent show", "FILE|HASH", "show one torrent", 1, 1, show},
-    {"torrent set", "FILE|HASH FIELD=VALUE…",
-     "change name, size, state, reason, upload_percent, download_percent", 2, -1, set},
+    {"torrent set", "FILE|HASH FIELD=VALUE…", "change name, size, state, reason, upload_percent, download_percent", 2,
+     -1, set},
     {"torrent remove", "FILE|HASH [REASON]", "mark it deleted; clients are told the reason", 1, 2, remove_torrent},
     {"peers", "FILE|HASH", "list the sessions in a torrent's swarm", 1, 1, peers},
     {.name = NULL},

@@ -13,21 +13,25 @@ static const struct column top_columns[] = {
 };
 
 static const struct column totals[] = {
-    {"swarms", "swarms", COLUMN_NUMBER},     {"peers", "peers", COLUMN_NUMBER},
-    {"seeders", "seeders", COLUMN_NUMBER},   {"leechers", "leechers", COLUMN_NUMBER},
-    {"users", "users", COLUMN_NUMBER},       {"sessions", "sessions", COLUMN_NUMBER},
-    {"tombstones", "tombstones", COLUMN_NUMBER}, {"HTTP connections", "connections", COLUMN_NUMBER},
+    {"swarms", "swarms", COLUMN_NUMBER},
+    {"peers", "peers", COLUMN_NUMBER},
+    {"seeders", "seeders", COLUMN_NUMBER},
+    {"leechers", "leechers", COLUMN_NUMBER},
+    {"users", "users", COLUMN_NUMBER},
+    {"sessions", "sessions", COLUMN_NUMBER},
+    {"tombstones", "tombstones", COLUMN_NUMBER},
+    {"HTTP connections", "connections", COLUMN_NUMBER},
     {NULL, NULL, COLUMN_TEXT},
 };
 
 static const struct column request_columns[] = {
-    {"REQUESTS", "what", COLUMN_TEXT},    {"OK", "ok", COLUMN_NUMBER},
-    {"REFUSED", "refused", COLUMN_NUMBER}, {"MALFORMED", "malformed", COLUMN_NUMBER},
+    {"REQUESTS", "what", COLUMN_TEXT},       {"OK", "ok", COLUMN_NUMBER},
+    {"REFUSED", "refused", COLUMN_NUMBER},   {"MALFORMED", "malformed", COLUMN_NUMBER},
     {"OVERLOAD", "overload", COLUMN_NUMBER}, {NULL, NULL, COLUMN_TEXT},
 };
 
 static const struct column latency_columns[] = {
-    {"LATENCY", "what", COLUMN_TEXT}, {"P50", "p50", COLUMN_TEXT},   {"P90", "p90", COLUMN_TEXT},
+    {"LATENCY", "what", COLUMN_TEXT}, {"P50", "p50", COLUMN_TEXT},    {"P90", "p90", COLUMN_TEXT},
     {"P99", "p99", COLUMN_TEXT},      {"P99.9", "p999", COLUMN_TEXT}, {NULL, NULL, COLUMN_TEXT},
 };
 
@@ -41,8 +45,7 @@ static void print_requests(const json_t *requests)
         const char *protocol = protocols[i / 6];
         const char *family = families[i / 3 % 2];
         const char *action = actions[i % 3];
-        json_t *row = json_copy(
-            json_object_get(json_object_get(json_object_get(requests, protocol), family), action));
+        json_t *row = json_copy(json_object_get(json_object_get(json_object_get(requests, protocol), family), action));
         char what[64];
         (void)snprintf(what, sizeof what, "%s%s %s", protocol, family, action);
         if (row == NULL || (i / 6 == 0 && i % 3 == 2)) {
@@ -87,8 +90,7 @@ static void print_faults(const json_t *faults)
 {
     size_t index;
     const json_t *fault;
-    json_array_foreach(faults, index, fault)
-    {
+    json_array_foreach (faults, index, fault) {
         char *line = printable(json_string_value(fault));
         (void)printf("NOT READY: %s\n", line);
         free(line);

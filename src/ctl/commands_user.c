@@ -6,10 +6,14 @@
 #include "ctl/output.h"
 
 static const struct column list_columns[] = {
-    {"ID", "id", COLUMN_NUMBER},         {"NAME", "name", COLUMN_TEXT},
-    {"PASSKEY", "passkey", COLUMN_TEXT}, {"ENABLED", "enabled", COLUMN_YES},
-    {"LEECH", "can_leech", COLUMN_YES},  {"UPLOADED", "uploaded", COLUMN_BYTES},
-    {"DOWNLOADED", "downloaded", COLUMN_BYTES}, {NULL, NULL, COLUMN_TEXT},
+    {"ID", "id", COLUMN_NUMBER},
+    {"NAME", "name", COLUMN_TEXT},
+    {"PASSKEY", "passkey", COLUMN_TEXT},
+    {"ENABLED", "enabled", COLUMN_YES},
+    {"LEECH", "can_leech", COLUMN_YES},
+    {"UPLOADED", "uploaded", COLUMN_BYTES},
+    {"DOWNLOADED", "downloaded", COLUMN_BYTES},
+    {NULL, NULL, COLUMN_TEXT},
 };
 
 static const struct column columns[] = {
@@ -59,8 +63,7 @@ static char *user_path(struct ctl *ctl, const char *wanted, const char *behind)
     size_t found = 0;
     json_int_t id = 0;
     const json_t *user;
-    json_array_foreach(json_object_get(answer, "users"), index, user)
-    {
+    json_array_foreach (json_object_get(answer, "users"), index, user) {
         const char *name = json_string_value(json_object_get(user, "name"));
         const char *passkey = json_string_value(json_object_get(user, "passkey"));
         if ((name == NULL || strcmp(name, wanted) != 0) && (passkey == NULL || strcmp(passkey, wanted) != 0))

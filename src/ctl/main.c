@@ -10,8 +10,7 @@
 #include "ctl/ctl.h"
 
 static const struct command *const tables[] = {
-    commands_user,   commands_torrent, commands_client, commands_multipliers,
-    commands_deltas, commands_tracker, NULL,
+    commands_user, commands_torrent, commands_client, commands_multipliers, commands_deltas, commands_tracker, NULL,
 };
 
 static void print_usage(FILE *out)
@@ -124,7 +123,7 @@ int main(int argc, char **argv)
     const struct command *command = find_command(argc, argv, &words);
     if (command == NULL)
         return (int)fail_usage("there is no command \"%s%s%s\": see privtrakctl --help", argv[0], argc > 1 ? " " : "",
-                          argc > 1 ? argv[1] : "");
+                               argc > 1 ? argv[1] : "");
     argc -= words;
     argv += words;
     if (argc < command->least || (command->most >= 0 && argc > command->most))

@@ -140,7 +140,7 @@ static void print_cell(const struct column *column, const char *text, int width,
 
 void print_table(const struct column *columns, const json_t *rows)
 {
-    size_t column_count = 0;
+    size_t column_count = 1;
     size_t row_count = json_array_size(rows);
     while (columns[column_count].title != NULL)
         column_count++;

@@ -175,8 +175,11 @@ static bool v2_size(struct cursor tree, uint64_t *size)
 
 static size_t character_length(const uint8_t *bytes, size_t length)
 {
-    size_t wanted = bytes[0] < 0x80 ? 1 : bytes[0] >= 0xc2 && bytes[0] < 0xe0 ? 2 : (bytes[0] & 0xf0) == 0xe0 ? 3
-                    : bytes[0] >= 0xf0 && bytes[0] < 0xf5 ? 4 : 0;
+    size_t wanted = bytes[0] < 0x80                       ? 1
+                    : bytes[0] >= 0xc2 && bytes[0] < 0xe0 ? 2
+                    : (bytes[0] & 0xf0) == 0xe0           ? 3
+                    : bytes[0] >= 0xf0 && bytes[0] < 0xf5 ? 4
+                                                          : 0;
     if (wanted == 0 || wanted > length)
         return 0;
     for (size_t i = 1; i < wanted; i++) {

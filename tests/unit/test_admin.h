@@ -118,8 +118,8 @@ __attribute__((unused)) static void site_open(void)
 
 __attribute__((unused)) static void site_close(void)
 {
-    static const char *const names[] = {"privtrak.db", "privtrak.db-wal", "privtrak.db-shm", "admin.sock",
-                                        "admin.token", "admin.token.new"};
+    static const char *const names[] = {"privtrak.db", "privtrak.db-wal", "privtrak.db-shm",
+                                        "admin.sock",  "admin.token",     "admin.token.new"};
     if (site.backend.database != NULL)
         database_close(site.backend.database);
     users_thread_unregister();

@@ -89,8 +89,8 @@ static void check_route(const struct admin_route *route)
     for (size_t i = 0; i < count; i++) {
         char text_of_status[8];
         (void)snprintf(text_of_status, sizeof text_of_status, "%d", statuses[i]);
-        cr_expect(member(responses, text_of_status) != NULL, "%s %s: %d is not in the document", method,
-                  route->pattern, statuses[i]);
+        cr_expect(member(responses, text_of_status) != NULL, "%s %s: %d is not in the document", method, route->pattern,
+                  statuses[i]);
     }
     cr_expect_eq(size_of(responses), count, "%s %s: the document has statuses that the table has not", method,
                  route->pattern);
@@ -136,15 +136,14 @@ Test(openapi, every_operation_described_is_there)
 }
 
 /* The members of the object are the schema's properties, all of them and no others. */
-static void check_fields(const char *schema, const json_t *object)
+static void check_fields(const char *schema, json_t *object)
 {
     yaml_node_t *root = yaml_document_get_root_node(&document);
     yaml_node_t *properties = member(member(member(member(root, "components"), "schemas"), schema), "properties");
     const char *name;
     const json_t *value;
     cr_assert(properties != NULL && json_is_object(object), "%s", schema);
-    json_object_foreach((json_t *)(uintptr_t)object, name, value)
-    {
+    json_object_foreach (object, name, value) {
         cr_expect(member(properties, name) != NULL, "%s.%s is not in the document", schema, name);
     }
     cr_expect_eq(size_of(properties), json_object_size(object), "%s: the document has more", schema);
@@ -180,8 +179,9 @@ Test(openapi, fields_of_the_stats_are_those_of_the_answer)
     check_fields("Latency", json_object_get(stats, "latency_udp"));
     check_fields("Journal", json_object_get(stats, "journal"));
     check_fields("Sink", json_array_get(json_object_get(stats, "sinks"), 0));
-    check_fields("Results", json_object_get(json_object_get(json_object_get(json_object_get(stats, "requests"),
-                                            "http"), "4"), "scrape"));
+    check_fields(
+        "Results",
+        json_object_get(json_object_get(json_object_get(json_object_get(stats, "requests"), "http"), "4"), "scrape"));
     json_decref(stats);
     check_answer("Readiness", ask(METHOD_GET, "/readyz", NULL, 200));
 }

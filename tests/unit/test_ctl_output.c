@@ -5,12 +5,8 @@
 #include "ctl/output.h"
 
 static const struct column columns[] = {
-    {"ID", "id", COLUMN_NUMBER},
-    {"NAME", "name", COLUMN_TEXT},
-    {"SIZE", "size", COLUMN_BYTES},
-    {"ON", "on", COLUMN_YES},
-    {"IPV6", "6", COLUMN_ENDPOINT},
-    {NULL, NULL, COLUMN_TEXT},
+    {"ID", "id", COLUMN_NUMBER}, {"NAME", "name", COLUMN_TEXT},  {"SIZE", "size", COLUMN_BYTES},
+    {"ON", "on", COLUMN_YES},    {"IPV6", "6", COLUMN_ENDPOINT}, {NULL, NULL, COLUMN_TEXT},
 };
 
 static void check(const char *json, const char *wanted)
@@ -34,9 +30,8 @@ Test(output, table_is_aligned_by_characters_with_numbers_to_the_right)
 
 Test(output, a_name_cannot_play_with_the_terminal)
 {
-    check("[{\"id\":1,\"name\":\"\\u001b[2J\\u009b1m\\n\",\"size\":1}]",
-          "ID  NAME      SIZE  ON  IPV6\n"
-          " 1  ?[2J?1m?   1 B  no  -\n");
+    check("[{\"id\":1,\"name\":\"\\u001b[2J\\u009b1m\\n\",\"size\":1}]", "ID  NAME      SIZE  ON  IPV6\n"
+                                                                         " 1  ?[2J?1m?   1 B  no  -\n");
 }
 
 Test(output, an_empty_list_shows_its_columns)

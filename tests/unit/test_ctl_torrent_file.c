@@ -24,7 +24,8 @@ static const char *digits(const uint8_t *bytes)
 Test(torrent_file, single_file_gives_hash_name_and_size)
 {
     cr_assert_eq(parse("d8:announce3:foo4:infod6:lengthi5e4:name4:disc12:piece lengthi16384e"
-                       "6:pieces20:aaaaaaaaaaaaaaaaaaaa7:privatei1eee"), 0, "%s", error.text);
+                       "6:pieces20:aaaaaaaaaaaaaaaaaaaa7:privatei1eee"),
+                 0, "%s", error.text);
     cr_assert_str_eq(torrent.name, "disc");
     cr_assert_eq(torrent.size, 5);
     cr_assert(torrent.is_private);
@@ -35,7 +36,8 @@ Test(torrent_file, single_file_gives_hash_name_and_size)
 Test(torrent_file, sizes_of_several_files_are_added_up)
 {
     cr_assert_eq(parse("d4:infod5:filesld6:lengthi5e4:pathl1:aeed6:lengthi7e4:pathl1:b1:ceee4:name1:n"
-                       "6:pieces0:ee"), 0, "%s", error.text);
+                       "6:pieces0:ee"),
+                 0, "%s", error.text);
     cr_assert_eq(torrent.size, 12);
     cr_assert_not(torrent.is_private);
 }
@@ -60,8 +62,10 @@ Test(torrent_file, hybrid_is_hashed_as_v1)
 
 Test(torrent_file, control_characters_and_bad_utf8_do_not_get_into_the_name)
 {
-    cr_assert_eq(parse("d4:infod6:lengthi5e4:name9:a\n\xc3\xa4\xff\xc2\x9b" "b\x7f" "6:pieces0:ee"), 0, "%s",
-                 error.text);
+    cr_assert_eq(parse("d4:infod6:lengthi5e4:name9:a\n\xc3\xa4\xff\xc2\x9b"
+                       "b\x7f"
+                       "6:pieces0:ee"),
+                 0, "%s", error.text);
     cr_assert_str_eq(torrent.name, "a?\xc3\xa4??b?");
 }
 
@@ -70,7 +74,7 @@ Test(torrent_file, an_endless_name_is_cut_at_a_character)
     char text[2000] = "d4:infod6:lengthi5e4:name1000:";
     size_t length = strlen(text);
     for (int i = 0; i < 500; i++)
-        memcpy(text + length + 2 * (size_t)i, "\xc3\xa4", 2);
+        (void)snprintf(text + length + 2 * (size_t)i, 3, "\xc3\xa4");
     (void)snprintf(text + length + 1000, sizeof text - length - 1000, "6:pieces0:ee");
     cr_assert_eq(parse(text), 0, "%s", error.text);
     cr_assert_eq(strlen(torrent.name), 510);
@@ -79,15 +83,32 @@ Test(torrent_file, an_endless_name_is_cut_at_a_character)
 Test(torrent_file, what_is_not_well_formed_is_refused)
 {
     static const char *const bad[] = {
-        "", "x", "i5e", "le", "de", "d", "d4:info", "d4:infoe", "d4:infod", "d4:infodee", "d4:infoi5ee",
-        "d4:infod6:lengthi5e6:pieces0:e", "d4:infod6:lengthi5e6:pieces0:eex",
-        "d4:infod6:lengthi05e6:pieces0:eee", "d4:infod6:lengthi-0e6:pieces0:eee", "d4:infod6:lengthie6:pieces0:eee",
-        "d4:infod6:lengthi99999999999999999999e6:pieces0:eee", "d4:infod06:lengthi5e6:pieces0:eee",
-        "d4:infod6:lengthi5e6:pieces99999:eee", "d4:infod6:pieces0:ee",
-        "d4:infod5:filesd1:ai1ee6:pieces0:eee", "d4:infod5:filesli5ee6:pieces0:ee",
+        "",
+        "x",
+        "i5e",
+        "le",
+        "de",
+        "d",
+        "d4:info",
+        "d4:infoe",
+        "d4:infod",
+        "d4:infodee",
+        "d4:infoi5ee",
+        "d4:infod6:lengthi5e6:pieces0:e",
+        "d4:infod6:lengthi5e6:pieces0:eex",
+        "d4:infod6:lengthi05e6:pieces0:eee",
+        "d4:infod6:lengthi-0e6:pieces0:eee",
+        "d4:infod6:lengthie6:pieces0:eee",
+        "d4:infod6:lengthi99999999999999999999e6:pieces0:eee",
+        "d4:infod06:lengthi5e6:pieces0:eee",
+        "d4:infod6:lengthi5e6:pieces99999:eee",
+        "d4:infod6:pieces0:ee",
+        "d4:infod5:filesd1:ai1ee6:pieces0:eee",
+        "d4:infod5:filesli5ee6:pieces0:ee",
         "d4:infod6:lengthi5e6:pieces0:e4:infod6:lengthi5e6:pieces0:ee",
         "d4:infod5:filesld6:lengthi9223372036854775807eed6:lengthi1eee6:pieces0:ee",
-        "di5ei6ee", "d4:infod12:meta versioni2e4:name1:aee",
+        "di5ei6ee",
+        "d4:infod12:meta versioni2e4:name1:aee",
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         cr_assert_neq(parse(bad[i]), 0, "%s", bad[i]);

@@ -38,16 +38,26 @@ TestSuite(metrics, .fini = free_page);
 Test(metrics, every_name_of_the_contract_is_there_with_help_and_type)
 {
     static const char *const names[] = {
-        "privtrak_requests_total counter",          "privtrak_request_seconds histogram",
-        "privtrak_swarms gauge",                    "privtrak_seeders gauge",
-        "privtrak_leechers gauge",                  "privtrak_users gauge",
-        "privtrak_sessions gauge",                  "privtrak_tombstones gauge",
-        "privtrak_deltas_made_total counter",       "privtrak_deltas_delivered_total counter",
-        "privtrak_deltas_parked_total counter",     "privtrak_deltas_pending gauge",
-        "privtrak_deltas_oldest_pending_age_seconds gauge", "privtrak_journal_bytes gauge",
-        "privtrak_journal_sync_seconds histogram",  "privtrak_resets_total counter",
-        "privtrak_clamps_total counter",            "privtrak_duplicates_total counter",
-        "privtrak_gc_seconds_total counter",        "privtrak_memory_bytes gauge",
+        "privtrak_requests_total counter",
+        "privtrak_request_seconds histogram",
+        "privtrak_swarms gauge",
+        "privtrak_seeders gauge",
+        "privtrak_leechers gauge",
+        "privtrak_users gauge",
+        "privtrak_sessions gauge",
+        "privtrak_tombstones gauge",
+        "privtrak_deltas_made_total counter",
+        "privtrak_deltas_delivered_total counter",
+        "privtrak_deltas_parked_total counter",
+        "privtrak_deltas_pending gauge",
+        "privtrak_deltas_oldest_pending_age_seconds gauge",
+        "privtrak_journal_bytes gauge",
+        "privtrak_journal_sync_seconds histogram",
+        "privtrak_resets_total counter",
+        "privtrak_clamps_total counter",
+        "privtrak_duplicates_total counter",
+        "privtrak_gc_seconds_total counter",
+        "privtrak_memory_bytes gauge",
     };
     write_page();
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
@@ -67,8 +77,8 @@ Test(metrics, requests_are_told_by_protocol_family_action_and_result)
     cr_assert_eq(sample("privtrak_requests_total{protocol=\"udp\",family=\"6\",action=\"connect\",result=\"ok\"}"), 7);
     cr_assert_eq(
         sample("privtrak_requests_total{protocol=\"http\",family=\"4\",action=\"announce\",result=\"overload\"}"), 9);
-    cr_assert_eq(sample("privtrak_requests_total{protocol=\"http\",family=\"4\",action=\"connect\",result=\"ok\"}"),
-                 -1, "HTTP has no connect");
+    cr_assert_eq(sample("privtrak_requests_total{protocol=\"http\",family=\"4\",action=\"connect\",result=\"ok\"}"), -1,
+                 "HTTP has no connect");
 }
 
 Test(metrics, histograms_are_cumulative_and_end_in_infinity)
@@ -100,8 +110,8 @@ Test(metrics, journal_syncs_are_a_histogram_without_labels)
 Test(metrics, each_sink_has_its_own_samples)
 {
     metrics.ledger.sink_count = 2;
-    metrics.ledger.sinks[0] = (struct ledger_sink_status){.name = "database", .delivered = 10, .pending = 2,
-                                                          .oldest_pending_age_s = 0.25, .parked = 1};
+    metrics.ledger.sinks[0] = (struct ledger_sink_status){
+        .name = "database", .delivered = 10, .pending = 2, .oldest_pending_age_s = 0.25, .parked = 1};
     metrics.ledger.sinks[1] = (struct ledger_sink_status){.name = "ndjson", .delivered = 12};
     write_page();
     cr_assert_eq(sample("privtrak_deltas_delivered_total{sink=\"database\"}"), 10);
