@@ -3,6 +3,7 @@
  * waits for signals.
  */
 #include <getopt.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -17,22 +18,28 @@
 #include "base/log.h"
 #include "config/config.h"
 #include "daemon/daemon.h"
+#include "deltas/journal.h"
 
-static const char usage[] = "usage: privtrakd [-c tracker.yaml] [-t] [-V]\n"
+static const char usage[] = "usage: privtrakd [-c tracker.yaml] [-t] [-V] [--salvage-journal]\n"
                             "  -c FILE  the configuration; tracker.yaml where left out\n"
                             "  -t       check the configuration and the files that it names, then exit\n"
-                            "  -V       print the version and what it was built with, then exit\n";
+                            "  -V       print the version and what it was built with, then exit\n"
+                            "  --salvage-journal\n"
+                            "           move damaged segments of the journal aside, keep all that is whole, then exit\n";
 
 struct options {
     const char *file;
     bool only_test;
     bool only_version;
+    bool only_salvage;
 };
 
 static int read_options(struct options *options, int argc, char **argv)
 {
     *options = (struct options){.file = "tracker.yaml"};
-    for (int option; (option = getopt(argc, argv, "c:tVh")) != -1;) {
+    static const struct option words[] = {
+        {"salvage-journal", no_argument, NULL, 's'}, {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
+    for (int option; (option = getopt_long(argc, argv, "c:tVh", words, NULL)) != -1;) {
         switch (option) {
         case 'c':
             options->file = optarg;
@@ -42,6 +49,9 @@ static int read_options(struct options *options, int argc, char **argv)
             break;
         case 'V':
             options->only_version = true;
+            break;
+        case 's':
+            options->only_salvage = true;
             break;
         default:
             fputs(usage, option == 'h' ? stdout : stderr);
@@ -85,6 +95,22 @@ static struct config *read_config(const struct options *options)
         return NULL;
     }
     return config;
+}
+
+/* For a journal that the tracker does not start on. Returns the exit code. */
+static int salvage(const struct config *config)
+{
+    struct journal_salvage report;
+    struct error error;
+    if (journal_salvage(config->tracker.state_dir, &report, &error) != 0) {
+        fprintf(stderr, "privtrakd: %s\n", error.text);
+        return 1;
+    }
+    printf("segments checked: %zu, replaced: %zu; records kept of those: %" PRIu64 ", lost: %" PRIu64 "\n",
+           report.segments_checked, report.segments_replaced, report.records_kept, report.records_lost);
+    if (report.moved_to[0] != '\0')
+        printf("the damaged files stay beside the journal, the last one as %s\n", report.moved_to);
+    return 0;
 }
 
 /* Signals come to the main thread alone, and only where it waits for them. */
@@ -131,6 +157,11 @@ int main(int argc, char **argv)
     if (options.only_test) {
         config_free(config);
         return 0;
+    }
+    if (options.only_salvage) {
+        int status = salvage(config);
+        config_free(config);
+        return status;
     }
     sigset_t signals = block_signals();
     if (sodium_init() < 0) {

@@ -142,12 +142,26 @@ static bool ledger_gate(void *context)
     return ledger_is_full(context);
 }
 
+static uint64_t ledger_synced_for_tracker(void *context, unsigned worker)
+{
+    return ledger_synced(context, worker);
+}
+
+static void release_held(void *context)
+{
+    tracker_release_held(context);
+}
+
 static int start_threads(struct daemon *daemon, struct error *error)
 {
     unsigned count = tracker_workers(daemon->tracker);
     for (unsigned i = 0; i < count; i++)
         daemon->rings[i] = tracker_ring(daemon->tracker, i);
     tracker_set_gate(daemon->tracker, ledger_gate, daemon->ledger);
+    if (daemon->config->deltas.durability == DURABILITY_STRICT) {
+        tracker_set_synced(daemon->tracker, ledger_synced_for_tracker, daemon->ledger);
+        ledger_on_sync(daemon->ledger, release_held, daemon->tracker);
+    }
     if (ledger_start(daemon->ledger, daemon->rings, count, error) != 0 || tracker_start(daemon->tracker, error) != 0 ||
         registry_start(daemon->registry, error) != 0 || state_start(daemon->state, error) != 0 ||
         admin_start(daemon->admin, error) != 0)

@@ -114,6 +114,16 @@ static void replay(void *context, const struct delta *delta)
     state->restored++;
 }
 
+/* The journal may go up to what the oldest kept snapshot covers: should the newest be damaged, that one still serves. */
+static void release_journal(struct state *state)
+{
+    uint64_t seqs[SNAPSHOTS_KEPT];
+    snapshot_file_trim(state->folder);
+    size_t count = snapshot_file_list(state->folder, seqs, SNAPSHOTS_KEPT);
+    if (count > 0)
+        ledger_covered(state->ledger, seqs[count - 1]);
+}
+
 /* How far the database is: what is behind it is not yet in the torrents' numbers that were loaded from it. */
 static uint64_t database_position(const struct state *state)
 {
@@ -139,6 +149,7 @@ int state_restore(struct state *state, struct error *error)
     if (state->failure != 0)
         return error_set(error, "out of memory for the sessions of the journal");
     clock_advance_to_ms(state->newest_ms);
+    release_journal(state);
     log_info("state", "restored replayed=%" PRIu64 " took_ms=%" PRId64, state->restored,
              (clock_monotonic_ns() - begin_ns) / 1000000);
     return 0;
@@ -149,16 +160,6 @@ int state_restore(struct state *state, struct error *error)
 static int write_block(void *context, const uint8_t *data, size_t size)
 {
     return snapshot_file_add(context, data, size);
-}
-
-/* The journal may go up to what the oldest kept snapshot covers: should the newest be damaged, that one still serves. */
-static void release_journal(struct state *state)
-{
-    uint64_t seqs[SNAPSHOTS_KEPT];
-    snapshot_file_trim(state->folder);
-    size_t count = snapshot_file_list(state->folder, seqs, SNAPSHOTS_KEPT);
-    if (count > 0)
-        ledger_covered(state->ledger, seqs[count - 1]);
 }
 
 static int save(struct state *state, uint64_t seq, struct error *error)

@@ -71,6 +71,12 @@ void tracker_set_gate(struct tracker *tracker, tracker_gate_fn *is_closed, void 
     tracker->gate_context = context;
 }
 
+void tracker_set_synced(struct tracker *tracker, tracker_synced_fn *synced, void *context)
+{
+    tracker->synced = synced;
+    tracker->synced_context = context;
+}
+
 void tracker_add_hooks(struct tracker *tracker, const struct worker_hooks *hooks)
 {
     if (tracker->hook_count == HOOKS_MAX)
@@ -141,6 +147,8 @@ static bool is_idle(struct tracker *tracker)
 {
     for (unsigned i = 0; i < tracker->count; i++) {
         if (__atomic_load_n(&tracker->workers[i]->mailbox.waiting, __ATOMIC_RELAXED) > 0)
+            return false;
+        if (__atomic_load_n(&tracker->workers[i]->held_count, __ATOMIC_RELAXED) > 0)
             return false;
         if (counter_read(&tracker->workers[i]->counters.connections) > 0)
             return false;

@@ -77,6 +77,14 @@ int tracker_save(struct tracker *tracker, tracker_block_fn *write, void *context
 /* Brings back one block; before tracker_start, after the registry has loaded. 0, -ENOMEM, or -EBADMSG where it is damaged. */
 int tracker_load(struct tracker *tracker, const uint8_t *data, size_t size);
 
+/*
+ * Sets who knows how many records of a worker's ring are on disk: for `durability: strict`, under which replies wait for
+ * it. Before tracker_start. tracker_release_held is to be called, by any thread, after each sync.
+ */
+typedef uint64_t tracker_synced_fn(void *context, unsigned worker);
+void tracker_set_synced(struct tracker *tracker, tracker_synced_fn *synced, void *context);
+void tracker_release_held(struct tracker *tracker);
+
 /* Starts the threads. Frontends must have been attached to each worker. */
 int tracker_start(struct tracker *tracker, struct error *error);
 

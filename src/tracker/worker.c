@@ -83,7 +83,7 @@ bool worker_post(struct worker *from, unsigned to, struct mail *mail)
 static bool is_overloaded(struct worker *worker, unsigned count)
 {
     struct tracker *tracker = worker->tracker;
-    return ring_room(worker->context.ring) < (size_t)count * DELTAS_PER_ANNOUNCE ||
+    return ring_room(worker->context.ring) < (size_t)count * DELTAS_PER_ANNOUNCE || held_is_full(worker) ||
            (tracker->gate != NULL && tracker->gate(tracker->gate_context));
 }
 
@@ -115,6 +115,13 @@ static void give_back_pool(struct worker *worker, struct pool *pool)
     worker->spare_pools = pool;
 }
 
+void pool_answer(struct worker *worker, struct pool *pool)
+{
+    for (unsigned i = 0; i < pool->count; i++)
+        pool->submitted[i]->origin->reply(worker, pool->submitted[i]);
+    give_back_pool(worker, pool);
+}
+
 void worker_flush(struct worker *worker)
 {
     if (worker->pool->count == 0)
@@ -127,10 +134,12 @@ void worker_flush(struct worker *worker)
                             OVERLOAD_RETRY_S);
     } else {
         chain_run(worker->chain, pool->submitted, pool->count);
+        if (held_must_wait(worker)) {
+            held_add(worker, pool);
+            return;
+        }
     }
-    for (unsigned i = 0; i < pool->count; i++)
-        pool->submitted[i]->origin->reply(worker, pool->submitted[i]);
-    give_back_pool(worker, pool);
+    pool_answer(worker, pool);
 }
 
 struct announce *worker_announce(struct worker *worker)
@@ -181,6 +190,7 @@ static void on_mail(evutil_socket_t fd, short what, void *argument)
     (void)what;
     struct worker *worker = argument;
     worker_tick(worker);
+    held_release(worker);
     struct mail *mail = mailbox_take(&worker->mailbox);
     while (mail != NULL) {
         struct mail *next = mail->next; /* delivering frees it or sends it on */
@@ -316,6 +326,11 @@ void worker_free(struct worker *worker)
     free_events(worker);
     remote_free_spares(worker);
     pool_free(worker->pool);
+    while (worker->held_first != NULL) { /* the disk never took them: nobody was told that it did */
+        struct pool *next = worker->held_first->next;
+        pool_free(worker->held_first);
+        worker->held_first = next;
+    }
     while (worker->spare_pools != NULL) {
         struct pool *next = worker->spare_pools->next;
         pool_free(worker->spare_pools);

@@ -14,11 +14,13 @@
 enum {
     MAIL_LIMIT = 16384, /* pieces that may wait at a worker before announces are refused */
     HOOKS_MAX = 4,
+    HELD_POOLS_MAX = 256, /* batches that may wait for the disk (durability: strict) before announces are refused */
 };
 
 /* Announces of one batch with room for their peers. Several, because a reply may already begin the next batch. */
 struct pool {
     struct pool *next;
+    uint64_t waits_for; /* where it is held: records of the ring that must be on disk first */
     unsigned count;
     struct announce *submitted[BATCH_MAX];
     struct announce announces[BATCH_MAX];
@@ -51,6 +53,9 @@ struct worker {
     struct chain *chain;
     struct pool *pool;        /* the batch that is being filled */
     struct pool *spare_pools;
+    struct pool *held_first;  /* batches that wait for the disk, oldest first */
+    struct pool *held_last;
+    uint32_t held_count;      /* written by the worker, read by the ledger's thread */
     bool flush_is_due;        /* the flush event is active */
     struct announce_mail *spare_mail;
     unsigned spare_mail_count;
@@ -74,12 +79,23 @@ struct tracker {
     uint8_t mark;     /* parity of the complete looks at the table of torrents */
     tracker_gate_fn *gate;
     void *gate_context;
+    tracker_synced_fn *synced;
+    void *synced_context;
 };
 
 /* worker.c */
 struct worker *worker_new(struct tracker *tracker, unsigned number, struct error *error);
 void worker_free(struct worker *worker);
 void *worker_main(void *worker);
+
+/* Calls the replies of a batch that has run, and gives its pool back. */
+void pool_answer(struct worker *worker, struct pool *pool);
+
+/* held.c: batches whose replies wait for the disk. */
+bool held_must_wait(const struct worker *worker);
+bool held_is_full(const struct worker *worker);
+void held_add(struct worker *worker, struct pool *pool);
+void held_release(struct worker *worker);
 
 /* pool.c */
 struct pool *pool_new(uint32_t peers_max);
