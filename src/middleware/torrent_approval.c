@@ -79,6 +79,9 @@ static void torrent_approval_run(struct stage *stage, struct batch *batch)
     for (unsigned i = 0; i < batch->count; i++)
         if (batch->announces[i]->verdict == VERDICT_ACCEPTED)
             swarm_prefetch_user(batch->announces[i]->torrent, batch->announces[i]->user->index);
+    for (unsigned i = 0; i < batch->count; i++)
+        if (batch->announces[i]->verdict == VERDICT_ACCEPTED)
+            swarm_prefetch_session(batch->announces[i]->torrent, batch->announces[i]->user->index);
 }
 
 const struct stage_type stage_torrent_approval = {

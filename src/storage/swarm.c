@@ -103,6 +103,24 @@ uint32_t swarm_next_of_user(const struct torrent *torrent, uint32_t user, uint32
     return slot == total ? SLOT_NONE : slot;
 }
 
+/* The third step: with the index's bucket, or the small chunk's users, at hand, the user's first record is fetched. */
+void swarm_prefetch_session(const struct torrent *torrent, uint32_t user)
+{
+    uint32_t slot;
+    if (torrent->flags & TORRENT_IS_LARGE)
+        slot = swarm_index_first_in_chain(torrent, user);
+    else
+        slot = swarm_next_of_user(torrent, user, SLOT_NONE);
+    if (slot == SLOT_NONE)
+        return;
+    const char *session = (const char *)swarm_session(torrent, slot);
+    __builtin_prefetch(session);
+    __builtin_prefetch(session + sizeof(struct session) - 1);
+    if (torrent->flags & TORRENT_IS_LARGE)
+        __builtin_prefetch(&chunk_users(chunk_of(torrent, slot))[slot % CHUNK_SLOTS]);
+    __builtin_prefetch(slot_endpoint4(torrent, slot), 1);
+}
+
 uint32_t swarm_find(const struct torrents *torrents, const struct torrent *torrent, uint32_t user, const uint8_t *peer_id)
 {
     struct peer_id_key key;

@@ -84,6 +84,7 @@ uint64_t session_left(const struct session *session);
 /* Fetches the cache lines that finding a session touches. */
 void swarm_prefetch(const struct torrent *torrent);
 void swarm_prefetch_user(const struct torrent *torrent, uint32_t user);
+void swarm_prefetch_session(const struct torrent *torrent, uint32_t user);
 
 /* The session of that user with that peer id, tombstones included; SLOT_NONE: unknown. */
 uint32_t swarm_find(const struct torrents *torrents, const struct torrent *torrent, uint32_t user, const uint8_t *peer_id);

@@ -111,6 +111,16 @@ void swarm_index_clear(struct swarm_large *large)
     paged_clear(&large->next);
 }
 
+uint32_t swarm_index_first_in_chain(const struct torrent *torrent, uint32_t user)
+{
+    const struct swarm_large *large = torrent->body.large;
+    uint32_t link = *word_at(&large->heads, bucket_of(large, user));
+    if (link == 0)
+        return SLOT_NONE;
+    __builtin_prefetch(word_at(&large->next, link - 1));
+    return link - 1;
+}
+
 void swarm_index_prefetch(const struct torrent *torrent, uint32_t user)
 {
     const struct swarm_large *large = torrent->body.large;

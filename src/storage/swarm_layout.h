@@ -96,6 +96,7 @@ uint32_t swarm_index_next(const struct torrent *torrent, uint32_t user, uint32_t
 int swarm_index_build(struct torrent *torrent);
 void swarm_index_clear(struct swarm_large *large);
 uint32_t swarm_index_in_bucket(const struct torrent *torrent, uint32_t bucket, uint32_t after); /* SLOT_NONE begins and ends */
+uint32_t swarm_index_first_in_chain(const struct torrent *torrent, uint32_t user); /* of whichever user: for fetching ahead */
 void swarm_index_prefetch(const struct torrent *torrent, uint32_t user);
 
 /* swarm6.c: the IPv6 endpoints. `slot` is always the session's slot at the time of the call. */
