@@ -12,9 +12,8 @@
 static int give_away(const char *path, const struct passwd *user, struct error *error)
 {
     char copy[4096];
-    if (strlen(path) >= sizeof copy)
+    if (strlcpy(copy, path, sizeof copy) >= sizeof copy)
         return error_set(error, "state_dir is too long");
-    strcpy(copy, path);
     char *const roots[] = {copy, NULL};
     FTS *walk = fts_open(roots, FTS_PHYSICAL | FTS_XDEV | FTS_NOCHDIR, NULL);
     if (walk == NULL)

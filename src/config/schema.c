@@ -126,9 +126,10 @@ const struct key schema[] = {
 const size_t schema_size = sizeof schema / sizeof *schema;
 _Static_assert(sizeof schema / sizeof *schema <= SCHEMA_LIMIT, "arrays with a place for each key are too small");
 
-/* A line is taken away when the feature is there. {"privileges.chroot", "true", "chroot"} would refuse a switch. */
+/* A line is taken away when the feature is there. */
 const struct missing_feature missing_features[] = {
     {.key = "database.url", .prefix = "mariadb:", .name = "MariaDB"},
+    {.key = "privileges.chroot", .prefix = "true", .name = "chroot"},
     {.key = NULL},
 };
 

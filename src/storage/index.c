@@ -11,8 +11,9 @@
 enum {
     START = 64,
     MOVES = 8, /* places of the old table that an insert empties: done long before the new one is full */
-    DELETED = UINT32_MAX,
 };
+
+#define DELETED UINT32_MAX
 
 struct entry {
     uint32_t tag;       /* the hash's upper half */

@@ -17,10 +17,9 @@
 #include "storage/peer_ids.h"
 #include "storage/torrents.h"
 
-enum {
-    SLOT_NONE = UINT32_MAX,
-    SWARM_SMALL_SLOTS = 64, /* up to these a swarm is one chunk, quick to look through */
-};
+#define SLOT_NONE UINT32_MAX
+
+enum { SWARM_SMALL_SLOTS = 64 }; /* up to these a swarm is one chunk, quick to look through */
 
 enum session_flags {
     SESSION_STOPPED = 1 << 0,    /* it left by `stopped` */

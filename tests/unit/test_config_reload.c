@@ -61,7 +61,6 @@ Test(config_reload, what_cannot_change_is_refused_by_name)
         {"admin: {socket: x}", "admin.socket"},
         {"admin: {token_file: x}", "admin.token_file"},
         {"privileges: {user: nobody}", "privileges.user"},
-        {"privileges: {chroot: true}", "privileges.chroot"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct error error;
