@@ -1,0 +1,149 @@
+/* departure: the silent leave the swarm, and come back within the lifetime of their tombstone (section 6, rule 7). */
+#include "middleware/departure.h"
+
+#include "chain_fixture.h"
+
+enum { TORRENT = 3, LIFETIME = 4200, TOMBSTONE_LIFETIME = 10000, LARGE = 500 };
+
+static struct tracker_fixture fixture;
+static struct test_announce test;
+
+static void set_up(void)
+{
+    fixture_open(&fixture, "tracker: {peer_lifetime: 4200s, tombstone_lifetime: 10000s}\n"
+                           "middleware: {limits: {sessions_per_torrent: 50}}\n");
+}
+
+static void tear_down(void)
+{
+    fixture_close(&fixture);
+}
+
+TestSuite(departure, .init = set_up, .fini = tear_down, .timeout = 60);
+
+static const struct announce *say(int user, int peer, enum announce_event event, uint64_t uploaded, uint64_t left)
+{
+    fixture_fill(&test, user, TORRENT, peer, event, uploaded, 0, left);
+    fixture_run(&fixture, &test);
+    cr_assert_eq(test.announce.verdict, VERDICT_ACCEPTED);
+    return &test.announce;
+}
+
+static struct torrent *the_torrent(void)
+{
+    fixture_fill(&test, 1, TORRENT, 1, EVENT_NONE, 0, 0, 0);
+    return torrents_find(fixture.context.torrents, test.announce.info_hash);
+}
+
+static void walk(uint32_t budget, int ticks)
+{
+    struct departure_walk walk = {.torrent = 0};
+    users_read_begin();
+    for (int i = 0; i < ticks; i++)
+        departure_walk(&fixture.context, &walk, budget);
+    users_read_end();
+    ring_publish(fixture.context.ring);
+}
+
+static void wait_s(int64_t seconds)
+{
+    fixture_drop_deltas(&fixture);
+    fixture_pass_time(&fixture, seconds);
+}
+
+Test(departure, session_stays_for_its_lifetime)
+{
+    say(1, 1, EVENT_STARTED, 0, 10);
+    wait_s(LIFETIME);
+    walk(100, 1);
+    cr_expect_eq(the_torrent()->leechers, 1);
+}
+
+Test(departure, silent_session_leaves_with_an_expired_delta)
+{
+    say(1, 1, EVENT_STARTED, 100, 10);
+    wait_s(LIFETIME + 1);
+    walk(100, 1);
+    struct delta delta = {.seq = 0};
+    cr_assert(fixture_delta(&fixture, &delta));
+    cr_expect_eq(delta.event, EVENT_EXPIRED);
+    cr_expect_not(delta.active);
+    cr_expect_eq(delta.source.family, 0);
+    cr_expect_eq(delta.left, 10);
+    cr_expect_eq(delta.session.uploaded, 100);
+    cr_expect_eq(delta.leechers, 0);
+    cr_expect_eq(delta.user_active, 0);
+    cr_expect_not(fixture_delta(&fixture, &delta), "one delta only");
+    cr_expect_eq(the_torrent()->tombstones, 1);
+}
+
+Test(departure, another_announce_finds_the_silent_gone)
+{
+    say(1, 1, EVENT_STARTED, 0, 0);
+    wait_s(LIFETIME + 1);
+    const struct announce *announce = say(2, 2, EVENT_STARTED, 0, 10);
+    cr_expect_eq(announce->complete, 0);
+    cr_expect_eq(announce->peer4_count, 0);
+}
+
+Test(departure, session_that_returns_is_credited_from_its_baseline)
+{
+    say(1, 1, EVENT_STARTED, 100, 10);
+    wait_s(LIFETIME + 1);
+    walk(100, 1);
+    wait_s(TOMBSTONE_LIFETIME - LIFETIME - 1);
+    walk(100, 1);
+    const struct announce *announce = say(1, 1, EVENT_NONE, 400, 10);
+    cr_expect_eq(announce->incomplete, 1);
+    struct delta delta = {.seq = 0};
+    cr_assert(fixture_delta(&fixture, &delta));
+    cr_expect_eq(delta.credited_uploaded, 300);
+    cr_expect_eq(delta.leech_time_s, 0, "the gap after expiry does not count");
+}
+
+Test(departure, tombstone_past_its_lifetime_is_forgotten)
+{
+    say(1, 1, EVENT_STARTED, 100, 10);
+    say(1, 1, EVENT_STOPPED, 100, 10);
+    wait_s(TOMBSTONE_LIFETIME + 1);
+    walk(100, 1);
+    cr_expect_eq(swarm_total(the_torrent()), 0);
+    say(1, 1, EVENT_NONE, 400, 10);
+    struct delta delta = {.seq = 0};
+    cr_assert(fixture_delta(&fixture, &delta));
+    cr_expect(delta.flags & DELTA_FIRST);
+    cr_expect_eq(delta.credited_uploaded, 0);
+}
+
+Test(departure, large_swarm_is_walked_in_slices)
+{
+    for (int i = 0; i < LARGE; i++) {
+        say(1 + i % 8, i, EVENT_STARTED, 0, i % 2 ? 10 : 0);
+        fixture_drop_deltas(&fixture);
+        if (i == LARGE / 2)
+            wait_s(100);
+    }
+    uint32_t stay = the_torrent()->seeders + the_torrent()->leechers;
+    wait_s(LIFETIME - 50);
+    walk(64, 100);
+    uint32_t left = swarm_active(the_torrent());
+    cr_expect_lt(left, stay);
+    uint32_t old = 0;
+    for (uint32_t slot = 0; slot < left; slot++)
+        old += fixture.context.now_ms - session_last_ms(swarm_session(the_torrent(), slot)) > LIFETIME * 1000;
+    cr_expect_eq(old, 0, "%u silent sessions stayed", old);
+}
+
+Test(departure, full_ring_keeps_the_silent_until_there_is_room)
+{
+    say(1, 1, EVENT_STARTED, 0, 10);
+    wait_s(LIFETIME + 1);
+    struct ring *roomy = fixture.context.ring;
+    fixture.context.ring = ring_new(DELTAS_PER_ANNOUNCE * BATCH_MAX);
+    walk(100, 3);
+    cr_expect_eq(the_torrent()->leechers, 1);
+    ring_free(fixture.context.ring);
+    fixture.context.ring = roomy;
+    walk(100, 1);
+    cr_expect_eq(the_torrent()->leechers, 0);
+}
