@@ -1,0 +1,314 @@
+"""Kills, stops, locks, fills and tears the tracker under load; the accounts must come out exact. Prints TAP.
+
+    tests/torture/torture.py [--quick] [--kills N] [--seed N] [SCENARIO…]
+
+Only what it started is ended, all of it is on loopback, and it stops by itself. --keep leaves the directories of
+scenarios that failed.
+"""
+import argparse
+import contextlib
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import traceback
+
+from places import Daemon, Fault, Postgresql, Skip, Sqlite
+from swarm import Load, Swarm
+import tears
+
+SCENARIOS = {}
+
+
+def scenario(function):
+    SCENARIOS[function.__name__] = function
+    return function
+
+
+@contextlib.contextmanager
+def stage(options, place, sizes=(150, 40, 2400), state=None, **settings):
+    """A daemon that runs, users and torrents, and sessions whose baselines are in the database."""
+    directory = options.directory
+    database = place(directory)
+    daemon = None
+    try:
+        daemon = Daemon(directory, database, state=state, **settings)
+        daemon.start()
+        daemon.stop()  # it has made its tables
+        if options.quick:
+            sizes = (60, 20, 600)
+        swarm = Swarm(*sizes, options.seed)
+        swarm.setup(database)
+        daemon.start()
+        swarm.settle(daemon)
+        yield daemon, database, swarm
+    finally:
+        if daemon:
+            daemon.close()
+        database.close()
+
+
+def hold_lock(database, seconds):
+    """Another program that keeps SQLite's write lock."""
+    def hold():
+        lock = database.lock()
+        time.sleep(seconds)
+        lock.execute("ROLLBACK")
+        lock.close()
+    thread = threading.Thread(target=hold)
+    thread.start()
+    return thread
+
+
+class Trouble:
+    """What happens to the database beside the kills."""
+
+    def __init__(self, database, dice):
+        self.database, self.dice = database, dice
+        self.count = 0
+        self.thread = None
+
+    def maybe(self):
+        if self.thread and self.thread.is_alive() or self.dice.random() > 0.2:
+            return
+        self.count += 1
+        if isinstance(self.database, Sqlite):
+            self.thread = hold_lock(self.database, self.dice.uniform(0.2, 2))
+        else:
+            self.thread = threading.Thread(target=self.crash)
+            self.thread.start()
+
+    def crash(self):
+        time.sleep(self.dice.uniform(0, 0.5))
+        if self.dice.random() < 0.5:
+            self.database.kill_writers()
+            return
+        self.database.crash()
+        time.sleep(self.dice.uniform(0, 0.5))
+        self.database.start()
+
+    def over(self):
+        if self.thread:
+            self.thread.join()
+
+
+def kill_once(daemon, database, swarm, dice, figures):
+    """One life of the daemon; it ends by SIGKILL, or by SIGTERM one time in six."""
+    with Load(swarm, daemon):
+        time.sleep(dice.uniform(0.05, 0.9))
+        if dice.random() < 0.85:
+            daemon.kill()
+            figures["kills"] += 1
+            how = "killed"
+        else:
+            figures["slowest stop"] = max(figures["slowest stop"], daemon.stop())
+            figures["stops"] += 1
+            how = "stopped"
+    return how
+
+
+def start_again(daemon, dice, figures, trouble):
+    """With another number of workers, and sometimes killed on the way up."""
+    workers = dice.randrange(1, 5)
+    while dice.random() < 0.2:
+        daemon.launch(workers=dice.randrange(1, 5))
+        time.sleep(dice.uniform(0, 0.15))
+        if daemon.is_running():
+            daemon.kill()
+            figures["kills"] += 1
+            figures["kills while starting"] += 1
+    if not isinstance(trouble.database, Sqlite):
+        trouble.over()  # the tracker does not start without its database
+    figures["slowest start"] = max(figures["slowest start"], daemon.start(workers=workers))
+
+
+def kill_often(options, place, kills, **settings):
+    dice = random.Random(options.seed)
+    figures = dict.fromkeys(("kills", "kills while starting", "stops", "slowest stop", "slowest start"), 0)
+    strict = settings.get("durability") == "strict"
+    with stage(options, place, **settings) as (daemon, database, swarm):
+        trouble = Trouble(database, dice)
+        lives = 0
+        while figures["kills"] < kills:
+            trouble.maybe()
+            how = kill_once(daemon, database, swarm, dice, figures)
+            lives += 1
+            start_again(daemon, dice, figures, trouble)
+            if strict or how == "stopped":
+                # What was answered must be there although nobody announced it again.
+                trouble.over()
+                daemon.flush()
+                swarm.compare(database, "acked", f"what was answered before life {lives} was {how}")
+            elif lives % 4 == 0:
+                trouble.over()
+                swarm.compare(database, None, f"after {how} in life {lives}")
+            if lives % 10 == 0:
+                trouble.over()
+                swarm.churn(daemon, len(swarm.sessions) // 20)
+        trouble.over()
+        result = swarm.finish(daemon, database)
+        daemon.stop()
+    trouble_name = "locks" if place is Sqlite else "crashes of the server"
+    return (f"{place.name}{', strict' if strict else ''}: {figures['kills']} kills ({figures['kills while starting']} while "
+            f"starting), {figures['stops']} stops, {trouble.count} {trouble_name}, {figures_of(swarm)}; slowest start "
+            f"{figures['slowest start']:.1f} s, slowest stop {figures['slowest stop']:.1f} s; {result}")
+
+
+def figures_of(swarm):
+    return (f"{swarm.announces} announces of {len(swarm.sessions) + len(swarm.retired)} sessions, {swarm.answers} answered, "
+            f"{swarm.late} late copies, {swarm.refused} refused")
+
+
+@scenario
+def kills_sqlite(options):
+    return kill_often(options, Sqlite, options.kills)
+
+
+@scenario
+def kills_sqlite_strict(options):
+    return kill_often(options, Sqlite, max(3, options.kills // 3), durability="strict")
+
+
+@scenario
+def kills_postgresql(options):
+    return kill_often(options, Postgresql, options.kills)
+
+
+@scenario
+def reloads(options):
+    """SIGHUP a hundred times under load: no connection breaks, nothing is refused, no peer is forgotten."""
+    with stage(options, Sqlite) as (daemon, database, swarm):
+        process = daemon.process
+        with Load(swarm, daemon):
+            for number in range(100):
+                daemon.configure(max_numwant=50 + number)
+                process.send_signal(1)
+                time.sleep(0.03 if options.quick else 0.1)
+        if daemon.process.poll() is not None:
+            raise Fault("the daemon ended: " + daemon.log_end())
+        if swarm.broken or swarm.refused:
+            raise Fault(f"{swarm.broken} connections broke, {swarm.refused} announces were refused")
+        active = int(database.rows("SELECT count(*) FROM sessions")[0][0])
+        if active != len(swarm.sessions):
+            raise Fault(f"{active} of {len(swarm.sessions)} sessions are still in the swarms")
+        result = swarm.finish(daemon, database)
+        daemon.stop()
+    return f"100 reloads, {figures_of(swarm)}; {result}"
+
+
+@scenario
+def journal_full(options):
+    """The database is locked until the journal holds no more: announces are refused, and it recovers by itself."""
+    with stage(options, Sqlite, journal_size="1MiB") as (daemon, database, swarm):
+        lock = hold_lock(database, 4 if options.quick else 12)
+        with Load(swarm, daemon):
+            lock.join()
+            time.sleep(1)
+        refused = swarm.refused
+        if not refused:
+            raise Fault(f"nothing was refused with a journal of 1 MiB and {swarm.announces} announces")
+        result = swarm.finish(daemon, database)
+        daemon.stop()
+    return f"{figures_of(swarm)}; {result}"
+
+
+def mount_tmpfs(path, size):
+    os.makedirs(path, exist_ok=True)
+    result = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", path], capture_output=True, text=True)
+    if result.returncode != 0:
+        raise Skip("no right to mount a tmpfs: " + result.stderr.strip())
+
+
+@scenario
+def disk_full(options):
+    """State directory and database on a tmpfs that fills up, with a kill while it is full."""
+    state = os.path.join(options.directory, "small")
+    mount_tmpfs(state, "48m")
+    try:
+        return fill_disk(options, state)
+    finally:
+        subprocess.run(["umount", "-l", state], check=False)
+
+
+def fill_disk(options, state):
+    figures = {"full starts": 0}
+    with stage(options, lambda _: Sqlite(state), sizes=(100, 30, 1000), state=state) as (daemon, database, swarm):
+        for kills in range(2 if options.quick else 6):
+            ballast = os.path.join(state, "ballast")
+            with Load(swarm, daemon):
+                with contextlib.suppress(OSError), open(ballast, "wb", buffering=0) as file:
+                    while True:
+                        file.write(bytes(4096))
+                time.sleep(1.5 if options.quick else 4)
+                if daemon.process.poll() is not None:
+                    raise Fault("the daemon ended on a full disk: " + daemon.log_end())
+                if kills % 2 == 1:
+                    daemon.kill()
+                else:
+                    os.remove(ballast)
+                    time.sleep(1)
+            if kills % 2 == 1:
+                try:
+                    daemon.start()
+                    figures["full starts"] += 1
+                except Fault as fault:
+                    print("# on a full disk:", str(fault).splitlines()[-1], flush=True)
+                os.remove(ballast)
+                if not daemon.is_running():
+                    daemon.start()
+                swarm.compare(database, None, "after a kill on the full disk")
+        if not swarm.refused:
+            raise Fault(f"nothing was refused on a full disk: {figures_of(swarm)}")
+        result = swarm.finish(daemon, database)
+        daemon.stop()
+    return f"{figures_of(swarm)}, {figures['full starts']} starts on the full disk; {result}"
+
+
+@scenario
+def torn_tail(options):
+    """The journal is cut at every byte of its last frames; what is whole counts, and the next announces bring the rest."""
+    return tears.every_offset(options, stage)
+
+
+def run_one(number, name, options):
+    options.directory = tempfile.mkdtemp(prefix="privtrak-torture-")
+    began = time.monotonic()
+    good = True
+    try:
+        print(f"ok {number} - {name}: {SCENARIOS[name](options)}; {time.monotonic() - began:.0f} s", flush=True)
+    except Skip as reason:
+        print(f"ok {number} - {name} # SKIP {reason}", flush=True)
+    except Exception as error:  # pylint: disable=broad-except
+        good = False
+        print(f"not ok {number} - {name}: {error}", flush=True)
+        if not isinstance(error, Fault):
+            traceback.print_exc()
+        if options.keep:
+            print(f"# kept: {options.directory}", flush=True)
+    if good or not options.keep:
+        shutil.rmtree(options.directory, ignore_errors=True)
+    return good
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--keep", action="store_true")
+    parser.add_argument("--kills", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=int(time.time()))
+    parser.add_argument("scenarios", nargs="*")
+    options = parser.parse_args()
+    options.kills = options.kills or (4 if options.quick else 100)
+    names = options.scenarios or list(SCENARIOS)
+    print(f"# seed {options.seed}", flush=True)
+    print(f"1..{len(names)}", flush=True)
+    good = [run_one(number, name, options) for number, name in enumerate(names, 1)]
+    sys.exit(0 if all(good) else 1)
+
+
+if __name__ == "__main__":
+    main()
