@@ -115,13 +115,18 @@ test: deps-test ## install what is missing, build, run every test
 .PHONY: check unit e2e clients tests
 tests: all $(UNIT_TESTS) $(E2E_TESTS)
 check: tests ## build and run every test, installing nothing
-	@BUILD='$(BUILD)' tests/run.sh $(UNIT_TESTS) $(E2E_TESTS) tests/e2e/clients.sh
+	@BUILD='$(BUILD)' tests/run.sh $(UNIT_TESTS) $(E2E_TESTS) tests/e2e/clients.sh tests/e2e/torture_quick.sh
 unit: $(UNIT_TESTS) ## unit tests only
 	@BUILD='$(BUILD)' tests/run.sh $(UNIT_TESTS)
 e2e: all $(E2E_TESTS) ## tests of the real daemon only
 	@BUILD='$(BUILD)' tests/run.sh $(E2E_TESTS)
 clients: all ## files really shared between real clients only
 	@BUILD='$(BUILD)' tests/run.sh tests/e2e/clients.sh
+
+KILLS ?= 100
+.PHONY: torture
+torture: all ## kill, stop, lock, fill and tear the tracker under load for some minutes, and compare the accounts (KILLS=100)
+	@BUILD='$(BUILD)' /usr/bin/python3 -B tests/torture/torture.py --kills '$(KILLS)'
 
 .PHONY: check-asan check-tsan
 ASAN = -fsanitize=address,undefined -fno-sanitize-recover=undefined

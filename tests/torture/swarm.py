@@ -14,7 +14,6 @@ import time
 from places import Fault
 
 EVENTS = {"": 0, "completed": 1, "started": 2, "stopped": 3}
-BASE = "uploaded", "downloaded"
 BURST = 24
 
 
@@ -26,7 +25,8 @@ class Session:
         self.port = random.randrange(1024, 65536)
         self.first = [random.randrange(0, 2**40), random.randrange(0, 2**40)]
         self.sent = list(self.first)  # the highest counters that were ever sent
-        self.acked = list(self.first)  # the highest that were answered
+        self.acked = list(self.first)  # the highest that were answered by a daemon that has not been killed since
+        self.safe = list(self.first)  # the highest that no kill may take back
         self.is_certain = False  # the baseline is in the database
         self.is_answered = False
         self.is_stopped = False
@@ -258,6 +258,7 @@ class Swarm:
         daemon.flush()
         for session in new:
             session.is_certain = True
+        self.secure()
 
     def churn(self, daemon, count):
         """Some clients stop, and come again as new sessions with other counters."""
@@ -270,6 +271,16 @@ class Swarm:
         self.settle(daemon)
 
     # ------------------------------------------------------------ the ledger
+
+    def secure(self):
+        """What was answered has been seen in the database."""
+        for session in self.sessions + self.retired:
+            session.safe = list(session.acked)
+
+    def forget(self):
+        """A kill: what was answered may have been in memory only, and the next announce brings it again."""
+        for session in self.sessions + self.retired:
+            session.acked = list(session.safe)
 
     def expected(self, which):
         """What each pair must have by the counters that were "sent" or "acked"."""
