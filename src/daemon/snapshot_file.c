@@ -27,7 +27,7 @@ enum {
 
 struct snapshot_file {
     FILE *stream;
-    uint64_t header_sum;
+    uint8_t header[HEADER_BYTES];
     char folder[PATH_BYTES];
     char path[PATH_BYTES];
     char temporary[PATH_BYTES];
@@ -63,13 +63,12 @@ static int path_of(char path[static PATH_BYTES], const char *folder, uint64_t se
 
 static int write_header(struct snapshot_file *file, uint64_t seq, int64_t now_ms)
 {
-    uint8_t header[HEADER_BYTES];
+    uint8_t *header = file->header;
     memcpy(header, magic, sizeof magic);
     put_u32(header + sizeof magic, SNAPSHOT_VERSION);
     put_u64(header + sizeof magic + 4, seq);
     put_u64(header + sizeof magic + 12, (uint64_t)now_ms);
-    file->header_sum = XXH3_64bits(header, sizeof header);
-    return fwrite(header, sizeof header, 1, file->stream) == 1 ? 0 : -EIO;
+    return fwrite(header, HEADER_BYTES, 1, file->stream) == 1 ? 0 : -EIO;
 }
 
 struct snapshot_file *snapshot_file_begin(const char *folder, uint64_t seq, int64_t now_ms, struct error *error)
@@ -126,7 +125,7 @@ int snapshot_file_finish(struct snapshot_file *file, uint64_t sessions, struct e
     uint8_t end[END_BYTES];
     put_u32(end, 0);
     put_u64(end + 4, sessions);
-    put_u64(end + 12, file->header_sum);
+    put_u64(end + 12, XXH3_64bits_withSeed(file->header, HEADER_BYTES, sessions));
     bool whole = fwrite(end, sizeof end, 1, file->stream) == 1 && fflush(file->stream) == 0 &&
                  fsync(fileno(file->stream)) == 0;
     int result = whole ? 0 : -1;
@@ -212,10 +211,9 @@ static int damaged(const struct reading *reading, const char *what)
     return error_set(reading->error, "%s: %s at byte %ld", reading->path, what, ftell(reading->stream));
 }
 
-static int read_header(const struct reading *reading, uint64_t seq, int64_t *made_at_ms, uint64_t *sum)
+static int read_header(const struct reading *reading, uint64_t seq, uint8_t header[static HEADER_BYTES])
 {
-    uint8_t header[HEADER_BYTES];
-    if (fread(header, sizeof header, 1, reading->stream) != 1 || memcmp(header, magic, sizeof magic) != 0)
+    if (fread(header, HEADER_BYTES, 1, reading->stream) != 1 || memcmp(header, magic, sizeof magic) != 0)
         return damaged(reading, "no snapshot of this tracker");
     uint64_t version = get(header + sizeof magic, 4);
     if (version != SNAPSHOT_VERSION)
@@ -223,8 +221,6 @@ static int read_header(const struct reading *reading, uint64_t seq, int64_t *mad
                          SNAPSHOT_VERSION);
     if (get(header + sizeof magic + 4, 8) != seq)
         return damaged(reading, "it covers another number than its name says");
-    *made_at_ms = (int64_t)get(header + sizeof magic + 12, 8);
-    *sum = XXH3_64bits(header, sizeof header);
     return 0;
 }
 
@@ -254,8 +250,8 @@ static int read_block(struct reading *reading, size_t *size)
 static int read_all(struct reading *reading, uint64_t seq, snapshot_block_fn *block, void *context, int64_t *made_at_ms,
                     uint64_t *sessions)
 {
-    uint64_t sum = 0;
-    if (read_header(reading, seq, made_at_ms, &sum) != 0)
+    uint8_t header[HEADER_BYTES];
+    if (read_header(reading, seq, header) != 0)
         return -1;
     size_t size = 0;
     int result;
@@ -269,9 +265,12 @@ static int read_all(struct reading *reading, uint64_t seq, snapshot_block_fn *bl
     uint8_t end[END_BYTES - 4];
     if (result != 0)
         return -1;
-    if (fread(end, sizeof end, 1, reading->stream) != 1 || get(end + 8, 8) != sum)
+    if (fread(end, sizeof end, 1, reading->stream) != 1)
         return damaged(reading, "cut off");
     *sessions = get(end, 8);
+    if (get(end + 8, 8) != XXH3_64bits_withSeed(header, sizeof header, *sessions) || fgetc(reading->stream) != EOF)
+        return damaged(reading, "damaged");
+    *made_at_ms = (int64_t)get(header + sizeof magic + 12, 8);
     return 0;
 }
 

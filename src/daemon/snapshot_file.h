@@ -3,7 +3,7 @@
  *
  *   header   magic "privtrak-snapshot" and a NUL, version u32, covered seq u64, made at (Unix ms) u64
  *   blocks   length u32 (not 0), XXH3 of the payload u64, payload (storage/snapshot.h)
- *   end      0 u32, number of sessions u64, XXH3 of the header u64
+ *   end      0 u32, number of sessions u64, XXH3 of the header with that number as its seed u64
  *
  * All integers little endian. It is written under a temporary name, synced, and renamed: what has the right
  * name is whole, unless the disk is at fault, which the checksums tell.
