@@ -14,6 +14,7 @@ struct command {
 
 enum { EXIT_GOOD = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
-extern const struct command command_udp, command_http, command_floor, command_users, command_torrents, command_verify;
+extern const struct command command_udp, command_http, command_floor, command_users, command_torrents, command_verify,
+    command_chain;
 
 #endif

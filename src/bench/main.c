@@ -5,7 +5,7 @@
 #include <string.h>
 
 static const struct command *const commands[] = {
-    &command_udp, &command_http, &command_floor, &command_users, &command_torrents, &command_verify,
+    &command_udp, &command_http, &command_floor, &command_users, &command_torrents, &command_verify, &command_chain,
 };
 enum { COMMAND_COUNT = sizeof commands / sizeof commands[0] };
 
