@@ -124,7 +124,8 @@ class Postgresql:
                                     stderr=log, preexec_fn=lambda: LIBC.prctl(1, signal.SIGQUIT), **options)
 
     def start(self):
-        self.server = self.run("postgres", "-D", "data", "-k", self.directory, "-c", "listen_addresses=")
+        self.server = self.run("postgres", "-D", "data", "-k", self.directory, "-c", "listen_addresses=",
+                               "-c", "fsync=off")  # processes are killed here, not the machine
         end = time.monotonic() + 60
         while time.monotonic() < end:
             try:

@@ -6,6 +6,7 @@ Only what it started is ended, all of it is on loopback, and it stops by itself.
 scenarios that failed.
 """
 import argparse
+import concurrent.futures
 import contextlib
 import os
 import random
@@ -13,7 +14,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import traceback
 
@@ -54,15 +54,11 @@ def stage(options, place, sizes=(150, 40, 2400), state=None, **settings):
 
 
 def hold_lock(database, seconds):
-    """Another program that keeps SQLite's write lock."""
-    def hold():
-        lock = database.lock()
-        time.sleep(seconds)
-        lock.execute("ROLLBACK")
-        lock.close()
-    thread = threading.Thread(target=hold)
-    thread.start()
-    return thread
+    """As another program would that keeps SQLite's write lock."""
+    lock = database.lock()
+    time.sleep(seconds)
+    lock.execute("ROLLBACK")
+    lock.close()
 
 
 class Trouble:
@@ -71,17 +67,19 @@ class Trouble:
     def __init__(self, database, dice):
         self.database, self.dice = database, dice
         self.count = 0
-        self.thread = None
+        # A server that a thread starts is ended with that thread: so it has to be the same one throughout.
+        self.thread = concurrent.futures.ThreadPoolExecutor(1)
+        self.running = None
 
     def maybe(self):
-        if self.thread and self.thread.is_alive() or self.dice.random() > 0.2:
+        if self.running and not self.running.done() or self.dice.random() > 0.2:
             return
+        self.over()
         self.count += 1
         if isinstance(self.database, Sqlite):
-            self.thread = hold_lock(self.database, self.dice.uniform(0.2, 2))
+            self.running = self.thread.submit(hold_lock, self.database, self.dice.uniform(0.2, 2))
         else:
-            self.thread = threading.Thread(target=self.crash)
-            self.thread.start()
+            self.running = self.thread.submit(self.crash)
 
     def crash(self):
         time.sleep(self.dice.uniform(0, 0.5))
@@ -93,8 +91,8 @@ class Trouble:
         self.database.start()
 
     def over(self):
-        if self.thread:
-            self.thread.join()
+        if self.running:
+            self.running.result()
 
     def start(self, daemon, workers):
         """The tracker does not start without its database, which may still be recovering from its own crash."""
@@ -219,9 +217,8 @@ def reloads(options):
 def journal_full(options):
     """The database is locked until the journal holds no more: announces are refused, and it recovers by itself."""
     with stage(options, Sqlite, journal_size="1MiB") as (daemon, database, swarm):
-        lock = hold_lock(database, 4 if options.quick else 12)
         with Load(swarm, daemon):
-            lock.join()
+            hold_lock(database, 4 if options.quick else 12)
             time.sleep(1)
         refused = swarm.refused
         if not refused:
