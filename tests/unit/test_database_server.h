@@ -21,7 +21,7 @@ struct place {
 
 static struct place place;
 
-static pid_t server;
+static pid_t keeper;
 static char server_directory[64];
 
 #define JOINED(what, order) "string_agg(" what ", ',' ORDER BY " order ")"
@@ -40,7 +40,7 @@ static const char *server_program(const char *name)
     return any ? path : NULL;
 }
 
-/* In the child: PostgreSQL refuses to run as root. */
+/* In a child: PostgreSQL refuses to run as root, and is to end when what started it does. */
 static void become_unprivileged(void)
 {
     const struct passwd *nobody = geteuid() == 0 ? getpwnam("nobody") : NULL;
@@ -63,16 +63,37 @@ static int run_to_end(char *const arguments[])
     return waitpid(child, &status, 0) == child && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
-static void server_run(void)
+/* A process that runs the server and starts it again where a test has killed it. */
+static void server_keep(void)
 {
     const char *program = server_program("postgres");
-    server = fork();
-    if (server != 0)
+    char *const arguments[] = {(char *)program, (char *)"-D",
+                               (char *)"data",  (char *)"-k",
+                               server_directory, (char *)"-c",
+                               (char *)"listen_addresses=", (char *)"-c",
+                               (char *)"fsync=off", (char *)"-c",
+                               (char *)"max_connections=60", NULL};
+    keeper = fork();
+    if (keeper != 0)
         return;
-    become_unprivileged();
-    execl(program, "postgres", "-D", "data", "-k", server_directory, "-c", "listen_addresses=", "-c", "fsync=off", "-c",
-          "max_connections=60", (char *)NULL);
-    _exit(127);
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    for (;;) {
+        run_to_end(arguments);
+        usleep(50000);
+    }
+}
+
+/* 0: does not run. */
+static pid_t server_pid(void)
+{
+    char path[128], line[32] = "";
+    snprintf(path, sizeof(path), "%s/data/postmaster.pid", getenv("PRIVTRAK_TEST_SERVER"));
+    FILE *file = fopen(path, "r");
+    if (!file)
+        return 0;
+    char *read = fgets(line, sizeof(line), file);
+    fclose(file);
+    return read ? (pid_t)atoi(line) : 0;
 }
 
 static PGconn *connect_to(const char *name)
@@ -111,7 +132,7 @@ ReportHook(PRE_ALL)(struct criterion_test_set *tests)
     if (run_to_end(arguments) != 0)
         return;
     setenv("PRIVTRAK_TEST_SERVER", server_directory, 1);
-    server_run();
+    server_keep();
     if (!server_answers())
         fprintf(stderr, "PostgreSQL does not answer: see %s/server.log\n", server_directory);
 }
@@ -119,12 +140,15 @@ ReportHook(PRE_ALL)(struct criterion_test_set *tests)
 ReportHook(POST_ALL)(struct criterion_global_stats *stats)
 {
     (void)stats;
-    if (server > 0) {
-        kill(server, SIGQUIT);
-        waitpid(server, NULL, 0);
-    }
     if (server_directory[0] == '\0')
         return;
+    pid_t server = server_pid();
+    if (keeper > 0) {
+        kill(keeper, SIGKILL);
+        waitpid(keeper, NULL, 0);
+    }
+    for (int i = 0; server > 1 && i < 100 && kill(server, 0) == 0; i++)
+        usleep(50000);
     pid_t child = fork();
     if (child == 0) {
         execlp("rm", "rm", "-rf", server_directory, (char *)NULL);
