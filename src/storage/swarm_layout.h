@@ -24,13 +24,19 @@ enum {
 extern const uint8_t chunk_capacities[];
 extern const unsigned chunk_classes;
 
+/* A slot in its chain of the index. The user stands here once more, so that walking a chain touches nothing else. */
+struct swarm_link {
+    uint32_t next; /* slot + 1 of the next in the chain; 0: none */
+    uint32_t user;
+};
+
 /* More than CHUNK_SLOTS sessions: a directory of full chunks, and an index by user. */
 struct swarm_large {
     struct chunk **chunks;
     uint32_t chunk_count;
-    uint32_t directory;   /* room in `chunks` */
-    struct paged heads;   /* uint32_t a bucket: slot + 1 of the first in the chain */
-    struct paged next;    /* uint32_t a slot: slot + 1 of the next in the chain */
+    uint32_t directory; /* room in `chunks` */
+    struct paged heads; /* uint32_t a bucket: slot + 1 of the first in the chain */
+    struct paged links; /* struct swarm_link a slot */
     uint32_t buckets;
 };
 
@@ -95,8 +101,10 @@ void swarm_index_remove(struct torrent *torrent, uint32_t slot);
 uint32_t swarm_index_next(const struct torrent *torrent, uint32_t user, uint32_t after);
 int swarm_index_build(struct torrent *torrent);
 void swarm_index_clear(struct swarm_large *large);
-uint32_t swarm_index_in_bucket(const struct torrent *torrent, uint32_t bucket, uint32_t after); /* SLOT_NONE begins and ends */
-uint32_t swarm_index_first_in_chain(const struct torrent *torrent, uint32_t user); /* of whichever user: for fetching ahead */
+uint32_t swarm_index_in_bucket(const struct torrent *torrent, uint32_t bucket,
+                               uint32_t after); /* SLOT_NONE begins and ends */
+uint32_t swarm_index_first_in_chain(const struct torrent *torrent,
+                                    uint32_t user); /* of whichever user: for fetching ahead */
 void swarm_index_prefetch(const struct torrent *torrent, uint32_t user);
 
 /* swarm6.c: the IPv6 endpoints. `slot` is always the session's slot at the time of the call. */
