@@ -10,16 +10,53 @@
 
 /* --- on the worker --- */
 
-static int set_reason(struct torrent *torrent, const char *reason)
+enum { RETIRED_FOR_MS = 60000 }; /* far longer than an answer is on its way between two workers */
+
+static int64_t monotonic_ms(void)
+{
+    return clock_monotonic_ns() / 1000000;
+}
+
+void reasons_free(struct worker *worker)
+{
+    while (worker->retired_reasons != NULL) {
+        struct retired_reason *next = worker->retired_reasons->next;
+        free(worker->retired_reasons->text);
+        free(worker->retired_reasons);
+        worker->retired_reasons = next;
+    }
+}
+
+/*
+ * Answers that wait for the disk, or are on their way to another worker, may still point to a reason that is
+ * replaced: it is freed when none of them can be left.
+ */
+static void retire_reason(struct worker *worker, char *text)
+{
+    int64_t now_ms = monotonic_ms();
+    if (worker->held_count == 0 && now_ms - worker->last_retired_ms > RETIRED_FOR_MS)
+        reasons_free(worker);
+    struct retired_reason *retired = malloc(sizeof *retired);
+    if (retired == NULL)
+        return; /* better lost than used after its end */
+    *retired = (struct retired_reason){.next = worker->retired_reasons, .text = text};
+    worker->retired_reasons = retired;
+    worker->last_retired_ms = now_ms;
+}
+
+static int set_reason(struct worker *worker, struct torrent *torrent, const char *reason)
 {
     bool none = reason == NULL || reason[0] == '\0';
     if (none && torrent->extra == NULL)
+        return 0;
+    if (!none && torrent->extra != NULL && torrent->extra->reason != NULL && strcmp(torrent->extra->reason, reason) == 0)
         return 0;
     struct torrent_extra *extra = torrent_extra(torrent);
     char *copy = none ? NULL : strdup(reason);
     if (extra == NULL || (!none && copy == NULL))
         return -ENOMEM;
-    free(extra->reason);
+    if (extra->reason != NULL)
+        retire_reason(worker, extra->reason);
     extra->reason = copy;
     return 0;
 }
@@ -65,15 +102,15 @@ static int put_torrent(struct worker *worker, const struct torrent_facts *facts)
         torrent->snatches = facts->snatches;
     int result = set_percents(torrent, facts->upload_percent, facts->download_percent);
     if (result == 0)
-        result = set_reason(torrent, facts->reason);
+        result = set_reason(worker, torrent, facts->reason);
     return result == 0 ? set_state(torrent, facts->state) : result;
 }
 
 /* Its row is gone: deleted, without a reason; the id is forgotten, for a new row would get another. */
-static void remove_torrent(struct torrent *torrent)
+static void remove_torrent(struct worker *worker, struct torrent *torrent)
 {
     if (set_state(torrent, TORRENT_DELETED) == 0)
-        (void)set_reason(torrent, NULL);
+        (void)set_reason(worker, torrent, NULL);
 }
 
 /* --- from the registry --- */
@@ -104,7 +141,7 @@ static void remove_on_worker(struct worker *worker, void *argument)
     for (size_t i = 0; i < removal->count; i++) {
         struct torrent *torrent = torrents_find(worker->context.torrents, removal->info_hashes[removal->numbers[i]]);
         if (torrent != NULL)
-            remove_torrent(torrent);
+            remove_torrent(worker, torrent);
     }
 }
 
@@ -185,7 +222,7 @@ static void sweep_on_worker(struct worker *worker, void *argument)
         struct torrent *torrent = torrents_at(torrents, i);
         bool is_marked = (torrent->flags & TORRENT_MARK) != 0;
         if (torrent->id != 0 && is_marked != worker->tracker->mark)
-            remove_torrent(torrent);
+            remove_torrent(worker, torrent);
     }
     sweep->from = end;
     sweep->is_done = end == count;

@@ -336,6 +336,7 @@ void worker_free(struct worker *worker)
         pool_free(worker->spare_pools);
         worker->spare_pools = next;
     }
+    reasons_free(worker);
     source_rate_free(worker->scrape_rate);
     chain_free(worker->chain);
     ring_free(worker->context.ring);

@@ -65,6 +65,14 @@ struct worker {
     struct census census;
     void *frontends[FRONTEND_COUNT];
     bool hooks_started[HOOKS_MAX];
+    struct retired_reason *retired_reasons;
+    int64_t last_retired_ms; /* monotonic */
+};
+
+/* A torrent's reason that was replaced, but may still be told. */
+struct retired_reason {
+    struct retired_reason *next;
+    char *text;
 };
 
 struct tracker {
@@ -104,6 +112,9 @@ void pool_free(struct pool *pool);
 /* remote.c: announces that belong to another worker's torrents. */
 void remote_submit(struct worker *worker, struct announce *announce, unsigned owner);
 void remote_free_spares(struct worker *worker);
+
+/* registry_mail.c: frees the reasons that were replaced. */
+void reasons_free(struct worker *worker);
 
 /* call.c: runs a function on a worker's thread, from a thread that is no worker, and waits for its end. */
 typedef void worker_call_fn(struct worker *worker, void *argument);
