@@ -109,10 +109,12 @@ uint64_t reader_get_varint(struct reader *reader)
     uint64_t value = 0;
     for (unsigned shift = 0; shift < 64; shift += 7) {
         uint8_t byte = reader_get_u8(reader);
+        if (shift == 63 && byte > 1)
+            break;
         value |= (uint64_t)(byte & 0x7f) << shift;
         if (byte < 0x80)
             return value;
     }
-    reader->failed = true; /* longer than any 64-bit number */
+    reader->failed = true; /* more than any 64-bit number */
     return 0;
 }

@@ -49,7 +49,8 @@ static int set_reason(struct worker *worker, struct torrent *torrent, const char
     bool none = reason == NULL || reason[0] == '\0';
     if (none && torrent->extra == NULL)
         return 0;
-    if (!none && torrent->extra != NULL && torrent->extra->reason != NULL && strcmp(torrent->extra->reason, reason) == 0)
+    const char *told = torrent->extra != NULL ? torrent->extra->reason : NULL;
+    if (!none && told != NULL && strcmp(told, reason) == 0)
         return 0;
     struct torrent_extra *extra = torrent_extra(torrent);
     char *copy = none ? NULL : strdup(reason);
