@@ -169,7 +169,7 @@ lint-format:
 lint-cppcheck:
 	@scripts/cppcheck.sh $(SOURCES)
 lint-tidy: compile_commands.json
-	@printf '%s\0' $(SOURCES) | xargs -0 -n 4 -P $(JOBS) clang-tidy --quiet -p .
+	@scripts/clang-tidy.sh $(SOURCES)
 lint-shell:
 	@for script in $$(git ls-files -- '*.sh' .ci/run); do bash -n "$$script" || exit 1; done
 
