@@ -10,6 +10,8 @@
 /* What stands before each part of a torrent's group. */
 enum { PART_END, PART_SESSION, PART_MARK };
 
+#define LAST_MS_MAX ((UINT64_C(1) << 40) - 1) /* what a session has room for */
+
 struct writing {
     struct torrents *torrents;
     struct users *users;
@@ -141,7 +143,11 @@ static void read_session(struct reader *reader, struct delta *delta)
     session->uploaded = reader_get_varint(reader);
     session->downloaded = reader_get_varint(reader);
     session->left = reader_get_varint(reader);
-    session->last_announce_ms = (int64_t)reader_get_varint(reader) + TIME_BASE_MS;
+    uint64_t last_ms = reader_get_varint(reader);
+    if (last_ms > LAST_MS_MAX)
+        reader->failed = true;
+    else
+        session->last_announce_ms = (int64_t)last_ms + TIME_BASE_MS;
     session->key = reader_get_u32(reader);
     uint16_t port = reader_get_u16(reader);
     delta->source = (struct address){.family = 4, .port = port}; /* carries the port of tombstones */
