@@ -24,11 +24,11 @@ struct state {
     struct ledger *ledger;
     const char *database_url;
     char folder[4096];
-    uint64_t saved_seq;    /* the newest snapshot covers up to here */
-    int64_t newest_ms;     /* newest time that restoring has seen */
-    uint64_t database_seq; /* the database has the snatches up to here */
-    uint64_t restored;     /* records replayed */
-    int failure;           /* of the replay: -ENOMEM */
+    uint64_t saved_seq;     /* the newest snapshot covers up to here */
+    int64_t newest_ms;      /* newest time that restoring has seen */
+    uint64_t database_seq;  /* the database has the snatches up to here */
+    uint64_t restored;      /* records replayed */
+    int failure;            /* of the replay: -ENOMEM */
     pthread_mutex_t saving; /* one snapshot at a time */
     pthread_mutex_t lock;   /* guards what follows */
     pthread_cond_t wake;
@@ -37,7 +37,8 @@ struct state {
     bool must_stop;
 };
 
-struct state *state_open(const struct config *config, struct tracker *tracker, struct ledger *ledger, struct error *error)
+struct state *state_open(const struct config *config, struct tracker *tracker, struct ledger *ledger,
+                         struct error *error)
 {
     struct state *state = calloc(1, sizeof *state);
     if (state == NULL) {
@@ -122,6 +123,9 @@ static void release_journal(struct state *state)
     size_t count = snapshot_file_list(state->folder, seqs, SNAPSHOTS_KEPT);
     if (count > 0)
         ledger_covered(state->ledger, seqs[count - 1]);
+    /* Announces are refused, so that no newer snapshot will come: then the newest has to do. */
+    if (count > 0 && ledger_is_full(state->ledger) && ledger_wants_snapshot(state->ledger))
+        ledger_covered(state->ledger, seqs[0]);
 }
 
 /* How far the database is: what is behind it is not yet in the torrents' numbers that were loaded from it. */
@@ -226,8 +230,13 @@ static void *run(void *argument)
         next_ns = clock_monotonic_ns() + SAVE_EVERY_S * INT64_C(1000000000);
         uint64_t seq;
         struct error error;
-        if (ledger_last_seq(state->ledger) != state->saved_seq && state_save(state, &seq, &error) != 0)
+        if (ledger_last_seq(state->ledger) == state->saved_seq) {
+            pthread_mutex_lock(&state->saving);
+            release_journal(state);
+            pthread_mutex_unlock(&state->saving);
+        } else if (state_save(state, &seq, &error) != 0) {
             log_error("state", "%s", error.text);
+        }
     }
     return NULL;
 }

@@ -27,6 +27,9 @@ enum database_result sqlite_failed(struct sqlite *sqlite, int code, struct error
     int extended = sqlite->handle ? sqlite3_extended_errcode(sqlite->handle) : code;
     enum database_result result = DATABASE_UNAVAILABLE;
     switch (code & 0xff) {
+    case SQLITE_FULL:
+        sqlite->is_full = true;
+        break;
     case SQLITE_INTERRUPT:
         result = DATABASE_STOPPED;
         break;
@@ -160,6 +163,12 @@ static enum database_result sqlite_connect(void *state, struct error *error)
 
 static enum database_result sqlite_begin(void *state, enum sql_transaction kind, struct error *error)
 {
+    struct sqlite *sqlite = state;
+    if (sqlite->is_full && kind == SQL_WRITE) {
+        /* The WAL may be what fills the disk, and only a commit, for which there is no room, would have it emptied. */
+        sqlite->is_full = false;
+        (void)sqlite3_wal_checkpoint_v2(sqlite->handle, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+    }
     return run_script(state, kind == SQL_WRITE ? "BEGIN IMMEDIATE" : "BEGIN", error);
 }
 

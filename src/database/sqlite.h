@@ -4,6 +4,7 @@
 
 #include <sqlite3.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 
 #include "database/backend.h"
 
@@ -25,9 +26,10 @@ enum sqlite_statement {
 
 struct sqlite {
     char *path;
-    sqlite3 *handle;           /* NULL: not open */
-    atomic_bool *interrupted;  /* the handle's */
+    sqlite3 *handle;          /* NULL: not open */
+    atomic_bool *interrupted; /* the handle's */
     sqlite3_stmt *statements[SQLITE_STATEMENTS];
+    bool is_full; /* the disk had no room for the last transaction that wrote */
 };
 
 /* What an error code of SQLite means for the caller; its text goes into `error`. */

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -13,8 +14,19 @@
 enum { BLOCK_BYTES_MIN = 64 << 10, BLOCK_BYTES_MAX = 256 << 10 };
 enum { BLOCKS_MAX = 128, SPARES_MAX = 16 }; /* so at most 32 MiB wait for the disk; then the rings fill */
 
+enum { LEFT_TO_OTHERS = 4 }; /* times what is reserved at once: 16 MiB with the default max_size */
+
+/*
+ * Some of the disk is left to others. Had the journal taken the last byte, a database on the same disk could
+ * never take what the journal holds, and so the journal never give anything back.
+ */
 static int system_reserve(int fd, off_t offset, off_t size)
 {
+    struct statvfs disk;
+    if (fstatvfs(fd, &disk) == 0 && (uint64_t)disk.f_bavail * disk.f_frsize < (uint64_t)size * (1 + LEFT_TO_OTHERS)) {
+        errno = ENOSPC;
+        return -1;
+    }
     return fallocate(fd, FALLOC_FL_KEEP_SIZE, offset, size);
 }
 

@@ -250,8 +250,9 @@ bool ledger_wants_snapshot(struct ledger *ledger)
     uint64_t half = ledger->max_bytes / 2;
     pthread_mutex_unlock(&ledger->mutex);
     uint64_t taken = ledger_taken_by_all(ledger);
-    return journal_bytes(ledger->journal) >= half && atomic_load(&ledger->covered) < taken &&
-           journal_may_trim(ledger->journal, taken);
+    /* Full below its bound: the disk has no room. */
+    bool needs_room = journal_bytes(ledger->journal) >= half || journal_is_full(ledger->journal);
+    return needs_room && atomic_load(&ledger->covered) < taken && journal_may_trim(ledger->journal, taken);
 }
 
 void ledger_covered(struct ledger *ledger, uint64_t seq)
