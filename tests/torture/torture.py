@@ -20,8 +20,10 @@ import traceback
 from places import LIBC, Daemon, Fault, Postgresql, Skip, Sqlite
 from swarm import Load, Swarm
 import tears
+import upkeep
 
 SCENARIOS = {}
+NOT_QUICK = "reloads", "database_locked"  # the rest takes half a minute
 CLONE_NEWNS, CLONE_NEWUSER = 0x20000, 0x10000000
 
 
@@ -292,6 +294,44 @@ def torn_tail(options):
     return tears.every_offset(options, stage)
 
 
+@scenario
+def database_restored(options):
+    """An older database beside the newest state_dir."""
+    with stage(options, Sqlite) as (daemon, database, swarm):
+        result = upkeep.restore(daemon, swarm, database, options.directory)
+    return f"{figures_of(swarm)}; {result}"
+
+
+@scenario
+def state_lost(options):
+    """The database beside an empty state_dir."""
+    with stage(options, Sqlite) as (daemon, database, swarm):
+        result = upkeep.forget_state(daemon, swarm, database)
+    return f"{figures_of(swarm)}; {result}"
+
+
+@scenario
+def database_locked(options):
+    """No write gets into SQLite for a minute: no announce is refused, and everything is delivered afterwards."""
+    seconds = 3 if options.quick else 60
+    with stage(options, Sqlite) as (daemon, database, swarm):
+        with Load(swarm, daemon):
+            hold_lock(database, seconds)
+        if swarm.refused or swarm.broken:
+            raise Fault(f"{swarm.refused} announces were refused, {swarm.broken} connections broke")
+        result = swarm.finish(daemon, database)
+        daemon.stop()
+    return f"locked for {seconds} s, {figures_of(swarm)}; {result}"
+
+
+@scenario
+def database_moved(options):
+    """From SQLite to PostgreSQL, as docs/accounting.md says."""
+    with stage(options, Sqlite) as (daemon, database, swarm):
+        result = upkeep.move(daemon, swarm, database, options.directory)
+    return f"{figures_of(swarm)}; {result}"
+
+
 def run_one(number, name, options):
     options.directory = tempfile.mkdtemp(prefix="privtrak-torture-")
     began = time.monotonic()
@@ -331,7 +371,7 @@ def main():
     parser.add_argument("scenarios", nargs="*")
     options = parser.parse_args()
     options.kills = options.kills or (4 if options.quick else 100)
-    names = options.scenarios or list(SCENARIOS)
+    names = options.scenarios or [name for name in SCENARIOS if not options.quick or name not in NOT_QUICK]
     print(f"# seed {options.seed}", flush=True)
     print(f"1..{len(names)}", flush=True)
     good = [run_apart(number, name, options) for number, name in enumerate(names, 1)]
