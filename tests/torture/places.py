@@ -24,7 +24,11 @@ http: {{listen: ["127.0.0.1:{port}"{http6}], idle_timeout: 600s}}
 udp: {{listen: ["127.0.0.1:{port}"{http6}]}}
 middleware: {{limits: {{new_torrents_per_user: 1000000/d}}}}
 database: {{url: "{url}", refresh_interval: 1s}}
-deltas: {{batch_size: {batch_size}, flush_interval: 1s, durability: {durability}, journal: {{max_size: {journal_size}, sync_interval: 50ms}}}}
+deltas:
+  batch_size: {batch_size}
+  flush_interval: 1s
+  durability: {durability}
+  journal: {{max_size: {journal_size}, sync_interval: 50ms}}
 admin: {{listen: [], socket: admin.sock}}
 log: {{level: info}}
 """
@@ -242,7 +246,7 @@ class Daemon:
         return subprocess.run([os.path.join(BUILD, "privtrakctl"), "-c", self.config, *arguments], capture_output=True,
                               text=True, timeout=60)
 
-    def flush(self, seconds=30):
+    def flush(self, seconds=180):
         """Until every sink has everything."""
         end = time.monotonic() + seconds
         while True:
