@@ -38,11 +38,15 @@ static void run_job(struct journal *journal, struct sync_job *job)
     job->took_ns = clock_monotonic_ns() - start;
 }
 
-/* The mutex is held; it is let go while a file is removed. */
+/*
+ * Oldest first: a kill in between may then leave files too many, but never a gap, which the next start would
+ * have to take for damage. The mutex is held; it is let go while a file is removed.
+ */
 static void remove_doomed(struct journal *journal)
 {
     while (journal->doomed_count > 0) {
-        struct segment segment = journal->doomed[--journal->doomed_count];
+        struct segment segment = journal->doomed[0];
+        memmove(journal->doomed, journal->doomed + 1, --journal->doomed_count * sizeof(*journal->doomed));
         pthread_mutex_unlock(&journal->mutex);
         char name[SEGMENT_NAME_BYTES];
         segment_name(name, segment.serial, segment.first_seq);
