@@ -336,7 +336,6 @@ def database_moved(options):
 
 
 def run_one(number, name, options):
-    options.directory = tempfile.mkdtemp(prefix="privtrak-torture-")
     began = time.monotonic()
     good = True
     try:
@@ -350,19 +349,21 @@ def run_one(number, name, options):
             traceback.print_exc()
         if options.keep:
             print(f"# kept: {options.directory}", flush=True)
-    if good or not options.keep:
-        shutil.rmtree(options.directory, ignore_errors=True)
     return good
 
 
 def run_apart(number, name, options):
     """In a process of its own: what a scenario does to itself (namespaces, threads) ends with it."""
+    options.directory = tempfile.mkdtemp(prefix="privtrak-torture-")
     child = os.fork()
     if child == 0:
         good = run_one(number, name, options)
         sys.stdout.flush()
         os._exit(0 if good else 1)
-    return os.waitpid(child, 0)[1] == 0
+    good = os.waitpid(child, 0)[1] == 0
+    if good or not options.keep:
+        shutil.rmtree(options.directory, ignore_errors=True)  # only now: what was mounted there has gone with the child
+    return good
 
 
 def main():
