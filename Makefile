@@ -182,7 +182,7 @@ compile_commands.json: Makefile FORCE
 SUBSTITUTE = sed -e 's|@SBINDIR@|$(SBINDIR)|g' -e 's|@CONFIG@|$(CONFIG)|g' -e 's|@STATEDIR@|$(STATEDIR)|g'
 install: all ## install under DESTDIR and PREFIX (default /usr/local)
 	install -d '$(DESTDIR)$(SBINDIR)' '$(DESTDIR)$(BINDIR)' '$(DESTDIR)$(MANDIR)/man1' '$(DESTDIR)$(MANDIR)/man5' \
-	    '$(DESTDIR)$(MANDIR)/man8' '$(DESTDIR)$(DOCDIR)/examples' '$(DESTDIR)$(UNITDIR)' '$(DESTDIR)$(USERDIR)'
+	    '$(DESTDIR)$(MANDIR)/man8' '$(DESTDIR)$(DOCDIR)/docs' '$(DESTDIR)$(DOCDIR)/examples' '$(DESTDIR)$(UNITDIR)' '$(DESTDIR)$(USERDIR)'
 	install -m 755 $(BUILD)/privtrakd '$(DESTDIR)$(SBINDIR)/privtrakd'
 	install -m 755 $(BUILD)/privtrakctl $(BUILD)/privtrak-bench '$(DESTDIR)$(BINDIR)/'
 	install -m 644 docs/man/*.1 '$(DESTDIR)$(MANDIR)/man1/'
@@ -190,6 +190,7 @@ install: all ## install under DESTDIR and PREFIX (default /usr/local)
 	chmod 644 '$(DESTDIR)$(MANDIR)/man5/tracker.yaml.5'
 	install -m 644 docs/man/*.8 '$(DESTDIR)$(MANDIR)/man8/'
 	install -m 644 README.md CHANGELOG.md LICENSE '$(DESTDIR)$(DOCDIR)/'
+	install -m 644 docs/*.md docs/*.svg docs/openapi.yaml '$(DESTDIR)$(DOCDIR)/docs/'
 	sed 's|^\( *state_dir:\) var\b|\1 $(STATEDIR)|' tracker.yaml > '$(DESTDIR)$(DOCDIR)/examples/tracker.yaml'
 	$(SUBSTITUTE) packaging/privtrak.service > '$(DESTDIR)$(UNITDIR)/privtrak.service'
 	$(SUBSTITUTE) packaging/privtrak.sysusers > '$(DESTDIR)$(USERDIR)/privtrak.conf'
