@@ -38,7 +38,7 @@ UNIT_SOURCES  := $(sort $(wildcard tests/unit/test_*.c))
 E2E_SOURCES   := $(sort $(wildcard tests/e2e/e2e_*.c))
 HARNESS_SOURCES := $(sort $(wildcard tests/e2e/harness/*.c))
 FUZZ_SOURCES  := $(sort $(wildcard tests/fuzz/fuzz_*.c))
-SOURCES       := $(LIB_SOURCES) src/main.c $(CTL_SOURCES) $(BENCH_SOURCES) $(UNIT_SOURCES) $(E2E_SOURCES) $(HARNESS_SOURCES)
+SOURCES       := $(LIB_SOURCES) src/main.c $(CTL_SOURCES) $(BENCH_SOURCES) $(UNIT_SOURCES) $(E2E_SOURCES) $(HARNESS_SOURCES) tests/plain_runner.c
 
 objects       = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 LIB_OBJECTS   := $(call objects,$(LIB_SOURCES))
@@ -65,16 +65,16 @@ $(BUILD)/obj/src/admin/dashboard.o: src/admin/dashboard.html
 
 $(BUILD)/libprivtrak.a: $(LIB_OBJECTS)
 	@rm -f $@
-	$(AR) qcs $@ $^
+	@$(AR) qcs $@ $^
 
 # What privtrakctl and privtrak-bench are made of, but for their main.c: for their unit tests.
 $(BUILD)/libtools.a: $(call objects,$(filter-out %/main.c,$(CTL_SOURCES) $(BENCH_SOURCES)))
 	@rm -f $@
-	$(AR) qcs $@ $^
+	@$(AR) qcs $@ $^
 
 $(BUILD)/libharness.a: $(call objects,$(HARNESS_SOURCES))
 	@rm -f $@
-	$(AR) qcs $@ $^
+	@$(AR) qcs $@ $^
 
 $(BUILD)/privtrakd: $(BUILD)/obj/src/main.o $(BUILD)/libprivtrak.a
 $(BUILD)/privtrakctl: $(call objects,$(CTL_SOURCES)) $(BUILD)/libprivtrak.a
@@ -82,14 +82,17 @@ $(BUILD)/privtrak-bench: $(call objects,$(BENCH_SOURCES)) $(BUILD)/libprivtrak.a
 $(PROGRAMS):
 	$(LINK) -o $@ $^ $(LIBRARIES)
 
-# One program a file of tests/unit; the daemon's tests likewise, with the harness.
-$(UNIT_TESTS): $(BUILD)/tests/%: $(BUILD)/obj/tests/unit/%.o $(BUILD)/libtools.a $(BUILD)/libprivtrak.a
-	@mkdir -p $(@D)
-	$(LINK) -o $@ $^ $(LIBRARIES) -lcriterion
+# What runs the tests, where it is not Criterion's library: see tests/plain_runner.c.
+RUNNER =
 
-$(E2E_TESTS): $(BUILD)/tests/%: $(BUILD)/obj/tests/e2e/%.o $(BUILD)/libharness.a
+# One program a file of tests/unit; the daemon's tests likewise, with the harness.
+$(UNIT_TESTS): $(BUILD)/tests/%: $(BUILD)/obj/tests/unit/%.o $(RUNNER) $(BUILD)/libtools.a $(BUILD)/libprivtrak.a
 	@mkdir -p $(@D)
-	$(LINK) -o $@ $^ $(LIBRARIES) -lcriterion
+	$(LINK) -o $@ $^ $(LIBRARIES) $(if $(RUNNER),,-lcriterion)
+
+$(E2E_TESTS): $(BUILD)/tests/%: $(BUILD)/obj/tests/e2e/%.o $(RUNNER) $(BUILD)/libharness.a
+	@mkdir -p $(@D)
+	$(LINK) -o $@ $^ $(LIBRARIES) $(if $(RUNNER),,-lcriterion)
 
 .PHONY: deps deps-test deps-dev
 deps: ## install what building and running needs, where it is missing (Debian)
@@ -133,7 +136,8 @@ ASAN = -fsanitize=address,undefined -fno-sanitize-recover=undefined
 check-asan: ## every test under AddressSanitizer and UndefinedBehaviorSanitizer
 	@+$(SUBMAKE) check BUILD=$(BUILD)/asan OPTIMISE='-O1 -g -fno-omit-frame-pointer' SANITISE='$(ASAN)' LTO=
 check-tsan: ## every test under ThreadSanitizer
-	@+$(SUBMAKE) check BUILD=$(BUILD)/tsan OPTIMISE='-O1 -g -fno-omit-frame-pointer' SANITISE='-fsanitize=thread' LTO=
+	@+$(SUBMAKE) check BUILD=$(BUILD)/tsan OPTIMISE='-O1 -g -fno-omit-frame-pointer' SANITISE='-fsanitize=thread' LTO= \
+	    RUNNER='$(BUILD)/tsan/obj/tests/plain_runner.o'
 
 # Each fuzz target is one file of tests/fuzz, with its seeds in tests/fuzz/corpus/NAME.
 FUZZ_SECONDS ?= 10

@@ -12,7 +12,7 @@ export BUILD=$build
 export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=1:abort_on_error=0}
 export LSAN_OPTIONS=${LSAN_OPTIONS:-suppressions=\"$PWD/tests/lsan.supp\":print_suppressions=0}
 export UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1}
-export TSAN_OPTIONS=${TSAN_OPTIONS:-halt_on_error=0:second_deadlock_stack=1:exitcode=66}
+export TSAN_OPTIONS=${TSAN_OPTIONS:-suppressions=\"$PWD/tests/tsan.supp\":halt_on_error=0:second_deadlock_stack=1:exitcode=66}
 mkdir -p "$reports"
 trap 'kill $(jobs -p) 2>/dev/null; exit 130' INT TERM
 
