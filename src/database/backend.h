@@ -43,6 +43,7 @@ struct sql_query {
     size_t value_count;
     sql_row_fn *row; /* NULL: results are not looked at */
     void *context;
+    bool at_once;    /* the result is no larger than the values: it may come in one piece */
     int64_t changed; /* out: rows that an INSERT, UPDATE or DELETE touched */
 };
 

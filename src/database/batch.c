@@ -282,7 +282,7 @@ static bool values_fit(const struct delta *delta)
 int batch_merge(struct batch *batch, struct error *error)
 {
     for (size_t i = 0; i < batch->count; i++)
-        batch->sessions[i].delta = &batch->deltas[i];
+        batch->sessions[i] = (struct batch_session){.delta = &batch->deltas[i]};
     assign_ids(batch, true);
     assign_ids(batch, false);
     merge_torrents(batch);

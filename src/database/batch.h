@@ -61,6 +61,7 @@ struct batch_session {
     int64_t user_id;
     int64_t torrent_id;
     const struct delta *delta; /* the last one: what the session is now */
+    bool is_there;             /* set by the backend, as in an account */
 };
 
 struct batch {

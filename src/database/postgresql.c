@@ -288,7 +288,8 @@ enum database_result postgresql_query(void *state, struct sql_query *query, stru
     if (!PQsendQueryParams(postgresql->connection, query->text, (int)query->value_count, NULL, values, NULL, NULL, 0))
         return lost(postgresql, PQerrorMessage(postgresql->connection), error);
     /* A table of a million rows is not to stand in memory whole. */
-    PQsetSingleRowMode(postgresql->connection);
+    if (!query->at_once)
+        PQsetSingleRowMode(postgresql->connection);
     return take_results(postgresql, query, error);
 }
 

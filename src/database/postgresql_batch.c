@@ -97,7 +97,7 @@ static enum database_result run(struct postgresql *postgresql, const char *state
     if (failed)
         return database_fail(DATABASE_UNAVAILABLE, error, "out of memory");
     struct sql_query query = {
-        .text = statement, .values = values, .value_count = count, .row = row, .context = context};
+        .text = statement, .values = values, .value_count = count, .row = row, .context = context, .at_once = true};
     return postgresql_query(postgresql, &query, error);
 }
 
@@ -191,29 +191,62 @@ static enum database_result write_users(struct postgresql *postgresql, const str
                6, NULL, NULL, error);
 }
 
-static enum database_result write_accounts(struct postgresql *postgresql, const struct batch *batch,
-                                           struct error *error)
+/* Of a statement that returns the places of the rows that it found. */
+static int take_account(void *context, const struct sql_value *columns)
 {
-    if (batch->account_count == 0)
-        return DATABASE_OK;
-    arrays_begin(postgresql, 13);
+    struct batch *batch = context;
+    batch->accounts[sql_as_integer(&columns[0])].is_there = true;
+    return 0;
+}
+
+/* The accounts that are not known to be there as one array a column, the last being their places; returns how many. */
+static size_t list_accounts(struct postgresql *postgresql, const struct batch *batch)
+{
+    size_t count = 0;
+    arrays_begin(postgresql, 14);
     for (size_t i = 0; i < batch->account_count; i++) {
         const struct batch_account *account = &batch->accounts[i];
+        if (account->is_there)
+            continue;
         const int64_t values[] = {account->user_id, account->torrent_id, (int64_t)account->uploaded,
                                   (int64_t)account->downloaded, (int64_t)account->raw_uploaded,
                                   (int64_t)account->raw_downloaded, (int64_t)account->seed_time,
                                   (int64_t)account->leech_time, (int64_t)account->left, account->seeding,
-                                  account->active, account->first_announce, account->last_announce};
-        put_row(postgresql, values, 13);
+                                  account->active, account->first_announce, account->last_announce, (int64_t)i};
+        put_row(postgresql, values, 14);
+        count++;
     }
+    return count;
+}
+
+#define ACCOUNTS                                                                                              \
+    "unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], "             \
+    "$7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], "  \
+    "$14::bigint[]) AS d (user_id, torrent_id, uploaded, downloaded, raw_uploaded, raw_downloaded, "          \
+    "seed_time, leech_time, left_bytes, seeding, active, first_announce, last_announce, place)"
+
+/* Nearly all rows are there: only for those that are not, user and torrent have to be looked for. */
+static enum database_result write_accounts(struct postgresql *postgresql, struct batch *batch, struct error *error)
+{
+    if (list_accounts(postgresql, batch) == 0)
+        return DATABASE_OK;
+    enum database_result result = run(
+        postgresql,
+        "UPDATE user_torrents a SET uploaded = a.uploaded + d.uploaded, downloaded = a.downloaded + d.downloaded, "
+        "raw_uploaded = a.raw_uploaded + d.raw_uploaded, raw_downloaded = a.raw_downloaded + d.raw_downloaded, "
+        "seed_time = a.seed_time + d.seed_time, leech_time = a.leech_time + d.leech_time, "
+        "left_bytes = d.left_bytes, seeding = d.seeding, active = d.active, "
+        "last_announce = greatest(a.last_announce, d.last_announce) FROM " ACCOUNTS
+        " WHERE a.user_id = d.user_id AND a.torrent_id = d.torrent_id RETURNING d.place",
+        14, take_account, batch, error);
+    if (result != DATABASE_OK || list_accounts(postgresql, batch) == 0)
+        return result;
     return run(postgresql,
                "INSERT INTO user_torrents AS a (user_id, torrent_id, uploaded, downloaded, raw_uploaded, "
                "raw_downloaded, seed_time, leech_time, left_bytes, seeding, active, first_announce, last_announce) "
-               "SELECT d.* FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], "
-               "$6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], "
-               "$13::bigint[]) AS d (user_id, torrent_id, uploaded, downloaded, raw_uploaded, raw_downloaded, "
-               "seed_time, leech_time, left_bytes, seeding, active, first_announce, last_announce) "
-               "WHERE EXISTS (SELECT 1 FROM users u WHERE u.id = d.user_id) "
+               "SELECT d.user_id, d.torrent_id, d.uploaded, d.downloaded, d.raw_uploaded, d.raw_downloaded, "
+               "d.seed_time, d.leech_time, d.left_bytes, d.seeding, d.active, d.first_announce, d.last_announce FROM "
+               ACCOUNTS " WHERE EXISTS (SELECT 1 FROM users u WHERE u.id = d.user_id) "
                "AND EXISTS (SELECT 1 FROM torrents t WHERE t.id = d.torrent_id) "
                "ON CONFLICT (user_id, torrent_id) DO UPDATE SET uploaded = a.uploaded + excluded.uploaded, "
                "downloaded = a.downloaded + excluded.downloaded, "
@@ -222,7 +255,7 @@ static enum database_result write_accounts(struct postgresql *postgresql, const 
                "seed_time = a.seed_time + excluded.seed_time, leech_time = a.leech_time + excluded.leech_time, "
                "left_bytes = excluded.left_bytes, seeding = excluded.seeding, active = excluded.active, "
                "last_announce = greatest(a.last_announce, excluded.last_announce)",
-               13, NULL, NULL, error);
+               14, NULL, NULL, error);
 }
 
 static int compare_torrent_id(const void *key, const void *element)
@@ -288,13 +321,21 @@ static void put_session_key(struct postgresql *postgresql, const struct batch_se
     put_text(&postgresql->arrays[2], peer_id, 2 * PEER_ID_BYTES);
 }
 
-static enum database_result put_sessions(struct postgresql *postgresql, const struct batch *batch, struct error *error)
+static int take_session(void *context, const struct sql_value *columns)
 {
-    bool any = false;
-    arrays_begin(postgresql, 12);
+    struct batch *batch = context;
+    batch->sessions[sql_as_integer(&columns[0])].is_there = true;
+    return 0;
+}
+
+/* The sessions in a swarm that are not known to be there, as for accounts; returns how many. */
+static size_t list_sessions(struct postgresql *postgresql, const struct batch *batch)
+{
+    size_t count = 0;
+    arrays_begin(postgresql, 13);
     for (size_t i = 0; i < batch->session_count; i++) {
         const struct delta *delta = batch->sessions[i].delta;
-        if (!delta->active)
+        if (!delta->active || batch->sessions[i].is_there)
             continue;
         bool show = batch->include_address && !(delta->flags & DELTA_HIDE_ADDRESS);
         char client[DELTA_CLIENT_BYTES];
@@ -307,22 +348,41 @@ static enum database_result put_sessions(struct postgresql *postgresql, const st
         put_integer(&postgresql->arrays[9], (int64_t)delta->session.downloaded);
         put_integer(&postgresql->arrays[10], (int64_t)delta->session.left);
         put_integer(&postgresql->arrays[11], batch_announce_time(delta));
-        any = true;
+        put_integer(&postgresql->arrays[12], (int64_t)i);
+        count++;
     }
-    if (!any)
+    return count;
+}
+
+#define SESSIONS                                                                                              \
+    "unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::text[], "       \
+    "$8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[]) AS d (user_id, " \
+    "torrent_id, peer_id, client, ip4, port4, ip6, port6, uploaded, downloaded, left_bytes, last_announce, place)"
+
+static enum database_result put_sessions(struct postgresql *postgresql, struct batch *batch, struct error *error)
+{
+    if (list_sessions(postgresql, batch) == 0)
         return DATABASE_OK;
+    enum database_result result =
+        run(postgresql,
+            "UPDATE sessions s SET ip4 = d.ip4, port4 = d.port4, ip6 = d.ip6, port6 = d.port6, "
+            "uploaded = d.uploaded, downloaded = d.downloaded, left_bytes = d.left_bytes, "
+            "last_announce = d.last_announce FROM " SESSIONS " WHERE s.user_id = d.user_id "
+            "AND s.torrent_id = d.torrent_id AND s.peer_id = d.peer_id RETURNING d.place",
+            13, take_session, batch, error);
+    if (result != DATABASE_OK || list_sessions(postgresql, batch) == 0)
+        return result;
     return run(postgresql,
                "INSERT INTO sessions (user_id, torrent_id, peer_id, client, ip4, port4, ip6, port6, uploaded, "
-               "downloaded, left_bytes, last_announce) SELECT d.* FROM unnest($1::bigint[], $2::bigint[], $3::text[], "
-               "$4::text[], $5::text[], $6::bigint[], $7::text[], $8::bigint[], $9::bigint[], $10::bigint[], "
-               "$11::bigint[], $12::bigint[]) AS d (user_id, torrent_id, peer_id, client, ip4, port4, ip6, port6, "
-               "uploaded, downloaded, left_bytes, last_announce) WHERE EXISTS (SELECT 1 FROM user_torrents a "
-               "WHERE a.user_id = d.user_id AND a.torrent_id = d.torrent_id) "
+               "downloaded, left_bytes, last_announce) SELECT d.user_id, d.torrent_id, d.peer_id, d.client, d.ip4, "
+               "d.port4, d.ip6, d.port6, d.uploaded, d.downloaded, d.left_bytes, d.last_announce FROM " SESSIONS
+               " WHERE EXISTS (SELECT 1 FROM user_torrents a WHERE a.user_id = d.user_id "
+               "AND a.torrent_id = d.torrent_id) "
                "ON CONFLICT (user_id, torrent_id, peer_id) DO UPDATE SET ip4 = excluded.ip4, port4 = excluded.port4, "
                "ip6 = excluded.ip6, port6 = excluded.port6, uploaded = excluded.uploaded, "
                "downloaded = excluded.downloaded, left_bytes = excluded.left_bytes, "
                "last_announce = excluded.last_announce",
-               12, NULL, NULL, error);
+               13, NULL, NULL, error);
 }
 
 static enum database_result end_sessions(struct postgresql *postgresql, const struct batch *batch, struct error *error)

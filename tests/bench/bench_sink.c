@@ -32,6 +32,7 @@ struct bench {
 
     struct database *database;
     int64_t *user_ids, *torrent_ids;
+    uint32_t *seeders; /* of each torrent: plain announces change no counts */
     struct bench_session {
         uint32_t user, torrent;
         uint32_t incarnation; /* a stopped session starts again under another peer id */
@@ -83,8 +84,7 @@ static void fill_delta(struct bench *bench, struct delta *delta, uint32_t number
                             .seed_time_s = 1800,
                             .user_seeding = session->active,
                             .user_active = session->active,
-                            .seeders = (uint32_t)(random_next(bench) % 50),
-                            .leechers = (uint32_t)(random_next(bench) % 5)};
+                            .seeders = bench->seeders[session->torrent]};
     info_hash_of(delta->info_hash, session->torrent);
     char peer_id[PEER_ID_BYTES + 1];
     snprintf(peer_id, sizeof(peer_id), "-qB4630-%08x%04x", number, session->incarnation & 0xffff);
@@ -110,12 +110,14 @@ static void next_announce(struct bench *bench, struct delta *delta)
     if (!session->active) {
         session->incarnation++;
         session->active = true;
+        bench->seeders[session->torrent]++;
         session->uploaded = 0;
         event = EVENT_STARTED;
         bytes = 0;
     } else if (kind < 6) {
         event = kind == 0 ? EVENT_EXPIRED : EVENT_STOPPED;
         session->active = false;
+        bench->seeders[session->torrent]--;
     } else if (kind == 6) {
         event = EVENT_COMPLETED;
     }
@@ -190,6 +192,7 @@ static void make_rows(struct bench *bench)
         size_t count = 0;
         for (; count < MAKE_BATCH && done < bench->sessions; count++, done++) {
             bench->all[bench->order[done]].active = true;
+            bench->seeders[bench->all[bench->order[done]].torrent]++;
             fill_delta(bench, &deltas[count], bench->order[done]);
             deltas[count].flags = DELTA_FIRST | DELTA_REGISTERS_TORRENT | DELTA_REGISTERS_USER;
         }
@@ -302,6 +305,9 @@ int main(int argc, char **argv)
         fail(bench.url, &error);
     bench.user_ids = ids(bench.users);
     bench.torrent_ids = ids(bench.torrents);
+    bench.seeders = calloc(bench.torrents, sizeof(*bench.seeders));
+    if (!bench.seeders)
+        return 1;
     make_sessions(&bench);
     make_rows(&bench);
     for (size_t i = 0; i < bench.batch_count; i++)
