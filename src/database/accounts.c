@@ -4,10 +4,10 @@
 #include "base/hex.h"
 #include "database/backend.h"
 
-#define ACCOUNT_COLUMNS                                                                                       \
-    "a.user_id, a.torrent_id, u.passkey, t.info_hash, a.uploaded, a.downloaded, a.raw_uploaded, "             \
-    "a.raw_downloaded, a.seed_time, a.leech_time, a.left_bytes, a.seeding, a.active, a.snatched_at, "         \
-    "a.first_announce, a.last_announce FROM user_torrents a JOIN users u ON u.id = a.user_id "                \
+#define ACCOUNT_COLUMNS                                                                               \
+    "a.user_id, a.torrent_id, u.passkey, t.info_hash, a.uploaded, a.downloaded, a.raw_uploaded, "     \
+    "a.raw_downloaded, a.seed_time, a.leech_time, a.left_bytes, a.seeding, a.active, a.snatched_at, " \
+    "a.first_announce, a.last_announce FROM user_torrents a JOIN users u ON u.id = a.user_id "        \
     "JOIN torrents t ON t.id = a.torrent_id "
 
 static void account_row_read(struct user_torrent_row *row, const struct sql_value *columns)
@@ -15,8 +15,7 @@ static void account_row_read(struct user_torrent_row *row, const struct sql_valu
     row->user_id = sql_as_integer(&columns[0]);
     row->torrent_id = sql_as_integer(&columns[1]);
     sql_copy_text(row->passkey, sizeof(row->passkey), &columns[2]);
-    if (columns[3].type != SQL_TEXT ||
-        !hex_decode(row->info_hash, INFO_HASH_BYTES, columns[3].text, columns[3].length))
+    if (columns[3].type != SQL_TEXT || !hex_decode(row->info_hash, INFO_HASH_BYTES, columns[3].text, columns[3].length))
         memset(row->info_hash, 0, sizeof(row->info_hash));
     row->uploaded = (uint64_t)sql_as_integer(&columns[4]);
     row->downloaded = (uint64_t)sql_as_integer(&columns[5]);
@@ -101,9 +100,8 @@ enum database_result database_user_torrent_each(struct database *database, datab
                                                 void *context, struct error *error)
 {
     struct account_each all = {.each = each, .context = context};
-    struct sql_query query = {.text = "SELECT " ACCOUNT_COLUMNS "ORDER BY a.user_id, a.torrent_id",
-                              .row = give_account,
-                              .context = &all};
+    struct sql_query query = {
+        .text = "SELECT " ACCOUNT_COLUMNS "ORDER BY a.user_id, a.torrent_id", .row = give_account, .context = &all};
     return database_query(database, &query, error);
 }
 
@@ -131,12 +129,12 @@ enum database_result database_parked_list(struct database *database, int64_t aft
 {
     struct parked_list list = {.rows = rows, .limit = limit};
     struct sql_value values[] = {sql_integer(after), sql_integer((int64_t)limit)};
-    struct sql_query query = {
-        .text = "SELECT seq, reason, record FROM parked_deltas WHERE seq > $1 ORDER BY seq LIMIT $2",
-        .values = values,
-        .value_count = 2,
-        .row = append_parked,
-        .context = &list};
+    struct sql_query query = {.text =
+                                  "SELECT seq, reason, record FROM parked_deltas WHERE seq > $1 ORDER BY seq LIMIT $2",
+                              .values = values,
+                              .value_count = 2,
+                              .row = append_parked,
+                              .context = &list};
     enum database_result result = database_query(database, &query, error);
     *count = list.count;
     return result;

@@ -13,8 +13,9 @@ enum { KEY_BYTES = 80, INSTANCE_MAX = 64 };
 static enum database_result make_key(char key[static KEY_BYTES], const char *instance, struct error *error)
 {
     size_t length = strlen(instance);
-    if (length < 1 || length > INSTANCE_MAX || strspn(instance, "0123456789abcdefghijklmnopqrstuvwxyz"
-                                                                "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != length)
+    if (length < 1 || length > INSTANCE_MAX ||
+        strspn(instance, "0123456789abcdefghijklmnopqrstuvwxyz"
+                         "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != length)
         return database_fail(DATABASE_INVALID, error, "instance is not 1 to %d letters and digits", INSTANCE_MAX);
     snprintf(key, KEY_BYTES, "applied.%s", instance);
     return DATABASE_OK;
@@ -30,8 +31,7 @@ static int take_seq(void *context, const struct sql_value *columns)
  * Behind a lock: a connection that broke in its commit may still be at work at the far end, and until
  * it has ended nobody knows the number.
  */
-static enum database_result read_applied(struct database *database, const char *key, uint64_t *seq,
-                                         struct error *error)
+static enum database_result read_applied(struct database *database, const char *key, uint64_t *seq, struct error *error)
 {
     *seq = 0;
     enum database_result result = database_lock(database, key, error);
@@ -46,8 +46,7 @@ static enum database_result read_applied(struct database *database, const char *
     return database_step(database, &query, error);
 }
 
-static enum database_result write_applied(struct database *database, const char *key, uint64_t seq,
-                                          struct error *error)
+static enum database_result write_applied(struct database *database, const char *key, uint64_t seq, struct error *error)
 {
     char text[24];
     snprintf(text, sizeof(text), "%" PRIu64, seq);
@@ -84,8 +83,8 @@ static enum database_result write_merged(struct database *database, const struct
     return database->backend->write(database->state, batch, error);
 }
 
-static enum database_result apply_within(struct database *database, const char *key,
-                                         const struct database_batch *given, struct error *error)
+static enum database_result apply_within(struct database *database, const char *key, const struct database_batch *given,
+                                         struct error *error)
 {
     uint64_t applied;
     enum database_result result = read_applied(database, key, &applied, error);
@@ -101,8 +100,7 @@ static enum database_result apply_within(struct database *database, const char *
     return result == DATABASE_CONFLICT ? DATABASE_INVALID : result;
 }
 
-enum database_result database_apply(struct database *database, const struct database_batch *batch,
-                                    struct error *error)
+enum database_result database_apply(struct database *database, const struct database_batch *batch, struct error *error)
 {
     char key[KEY_BYTES];
     enum database_result result = make_key(key, batch->instance, error);

@@ -77,12 +77,12 @@ struct database_backend {
     const char *has_schema; /* a query that gives a row where the table privtrak is there */
 
     /* Of the log of changes. A cursor is a text; what these mean is each kind's own. */
-    const char *cursor_now;       /* a query for the cursor that stands behind all that is visible */
-    const char *changed_since;    /* a condition on table `changes`, with $1 the cursor */
-    const char *pruned_beyond;    /* a query that gives a row where entries behind cursor $1 are gone */
-    const char *pruned_mark;      /* an expression over the entries that go: what pruned_beyond compares */
-    const char *prunable;         /* a condition: no reader can have seen only a part of what is up to here */
-    const char *now;              /* an expression: Unix seconds */
+    const char *cursor_now;    /* a query for the cursor that stands behind all that is visible */
+    const char *changed_since; /* a condition on table `changes`, with $1 the cursor */
+    const char *pruned_beyond; /* a query that gives a row where entries behind cursor $1 are gone */
+    const char *pruned_mark;   /* an expression over the entries that go: what pruned_beyond compares */
+    const char *prunable;      /* a condition: no reader can have seen only a part of what is up to here */
+    const char *now;           /* an expression: Unix seconds */
 
     /*
      * A query that waits until no other transaction has asked it with the same $1, and keeps others waiting until the
@@ -140,10 +140,10 @@ int64_t sql_as_integer(const struct sql_value *value);
 void sql_copy_text(char *to, size_t size, const struct sql_value *value);
 
 /* Rows from columns in the order of these lists; false: the row cannot be used. */
-#define USER_COLUMNS                                                                                          \
-    "id, name, passkey, enabled, can_leech, hide_address, upload_percent, download_percent, uploaded, "       \
+#define USER_COLUMNS                                                                                    \
+    "id, name, passkey, enabled, can_leech, hide_address, upload_percent, download_percent, uploaded, " \
     "downloaded, raw_uploaded, raw_downloaded, quarantined, created_at, updated_at"
-#define TORRENT_COLUMNS                                                                                       \
+#define TORRENT_COLUMNS                                                                                         \
     "id, info_hash, name, size, state, reason, upload_percent, download_percent, seeders, leechers, snatches, " \
     "created_at, updated_at"
 
@@ -151,8 +151,7 @@ bool user_row_read(struct user_row *row, const struct sql_value *columns);
 bool torrent_row_read(struct torrent_row *row, const struct sql_value *columns);
 
 /* database_multipliers_get within a transaction. */
-enum database_result multipliers_read(struct database *database, struct multipliers *multipliers,
-                                      struct error *error);
+enum database_result multipliers_read(struct database *database, struct multipliers *multipliers, struct error *error);
 
 /* 1 to PASSKEY_MAX of A–Z a–z 0–9 - _. */
 bool passkey_is_wellformed(const char *passkey, size_t length);
@@ -163,8 +162,8 @@ enum database_result check_percent(const char *field, uint32_t percent, struct e
 
 /* Collects SET or INSERT lists of the fields that a caller gave. */
 struct sql_fields {
-    char names[SQL_TEXT_BYTES / 4];  /* "a, b" */
-    char holes[SQL_TEXT_BYTES / 8];  /* "$1, $2" */
+    char names[SQL_TEXT_BYTES / 4];   /* "a, b" */
+    char holes[SQL_TEXT_BYTES / 8];   /* "$1, $2" */
     char assigns[SQL_TEXT_BYTES / 4]; /* "a = $1, b = $2" */
     struct sql_value values[SQL_VALUES_MAX];
     size_t count;

@@ -1,5 +1,6 @@
 #include "database/batch.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -79,7 +80,7 @@ static struct batch_lookup *lookup_find(struct batch *batch, const struct delta 
             if (!add)
                 return NULL;
             lookups[*count] = (struct batch_lookup){.delta = delta};
-            batch->slots[slot] = (uint32_t)++*count;
+            batch->slots[slot] = (uint32_t)++ * count;
             return &lookups[*count - 1];
         }
         struct batch_lookup *lookup = &lookups[place - 1];
@@ -218,10 +219,8 @@ static bool merge_account(struct batch *batch, const struct batch_session *entry
     int64_t time = batch_announce_time(delta);
     if (!account || account->user_id != entry->user_id || account->torrent_id != entry->torrent_id) {
         account = &batch->accounts[batch->account_count++];
-        *account = (struct batch_account){.user_id = entry->user_id,
-                                          .torrent_id = entry->torrent_id,
-                                          .first_announce = time,
-                                          .last_announce = time};
+        *account = (struct batch_account){
+            .user_id = entry->user_id, .torrent_id = entry->torrent_id, .first_announce = time, .last_announce = time};
         *newest = NULL;
     }
     if (time < account->first_announce)
@@ -237,10 +236,9 @@ static bool merge_account(struct batch *batch, const struct batch_session *entry
         account->left = delta->user_left;
         *newest = delta;
     }
-    return add(&account->uploaded, delta->credited_uploaded) &&
-           add(&account->downloaded, delta->credited_downloaded) && add(&account->raw_uploaded, delta->uploaded) &&
-           add(&account->raw_downloaded, delta->downloaded) && add(&account->seed_time, delta->seed_time_s) &&
-           add(&account->leech_time, delta->leech_time_s);
+    return add(&account->uploaded, delta->credited_uploaded) && add(&account->downloaded, delta->credited_downloaded) &&
+           add(&account->raw_uploaded, delta->uploaded) && add(&account->raw_downloaded, delta->downloaded) &&
+           add(&account->seed_time, delta->seed_time_s) && add(&account->leech_time, delta->leech_time_s);
 }
 
 /* Keeps of each session its last delta: sorted, it stands last. */
@@ -288,6 +286,8 @@ int batch_merge(struct batch *batch, struct error *error)
     merge_torrents(batch);
     qsort(batch->sessions, batch->count, sizeof(*batch->sessions), compare_sessions);
 
+    /* batch_begin has made the room; an analyzer cannot see that. */
+    assert(batch->users && batch->accounts);
     const struct delta *newest = NULL;
     for (size_t i = 0; i < batch->count; i++) {
         struct batch_session entry = batch->sessions[i];

@@ -19,7 +19,7 @@ struct batch_lookup {
     const struct delta *delta; /* the first that names it */
     bool registers;            /* a row is to be made where there is none */
     bool hide_address;
-    int64_t id;                /* out: 0 where there is no row */
+    int64_t id; /* out: 0 where there is no row */
 };
 
 struct batch_user {

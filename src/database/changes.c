@@ -52,8 +52,9 @@ static int give_torrent(void *context, const struct sql_value *columns)
     if (torrent_row_read(row, columns))
         return reading->reader->torrent(reading->reader->context, row);
     if (reading->bad_rows++ == 0)
-        log_warning("database", "row left out table=torrents id=%" PRId64
-                    " reason=\"malformed info hash, state or percentage\"", row->id);
+        log_warning("database",
+                    "row left out table=torrents id=%" PRId64 " reason=\"malformed info hash, state or percentage\"",
+                    row->id);
     return 0;
 }
 
@@ -112,8 +113,8 @@ static enum database_result ask(struct reading *reading, const char *text, sql_r
     char full[SQL_TEXT_BYTES];
     const char *hole = strstr(text, "%s");
     if (hole)
-        snprintf(full, sizeof(full), "%.*s%s%s", (int)(hole - text), text,
-                 reading->database->backend->changed_since, hole + 2);
+        snprintf(full, sizeof(full), "%.*s%s%s", (int)(hole - text), text, reading->database->backend->changed_since,
+                 hole + 2);
     struct sql_query query = {.text = hole ? full : text,
                               .values = &reading->since,
                               .value_count = hole ? 1 : 0,
@@ -209,10 +210,8 @@ static enum database_result find_out_whether_whole(struct reading *reading)
         return DATABASE_OK;
     }
     reading->since = sql_text(database->cursor);
-    struct sql_query query = {.text = database->backend->pruned_beyond,
-                              .values = &reading->since,
-                              .value_count = 1,
-                              .row = take_nothing};
+    struct sql_query query = {
+        .text = database->backend->pruned_beyond, .values = &reading->since, .value_count = 1, .row = take_nothing};
     enum database_result result = database_one(database, &query, reading->error);
     reading->whole = result == DATABASE_OK;
     return result == DATABASE_NOT_FOUND ? DATABASE_OK : result;
@@ -234,8 +233,7 @@ static enum database_result read_within(struct reading *reading, char **cursor)
     return result;
 }
 
-enum database_result database_read(struct database *database, const struct database_reader *reader,
-                                   struct error *error)
+enum database_result database_read(struct database *database, const struct database_reader *reader, struct error *error)
 {
     struct reading reading = {.database = database, .reader = reader, .error = error};
     char *cursor = NULL;

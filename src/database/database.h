@@ -292,8 +292,7 @@ struct database_batch {
  * where it cannot be taken for what is in it; DATABASE_UNAVAILABLE: nothing was applied, or, where
  * the connection broke in the commit, nobody knows: database_applied tells.
  */
-enum database_result database_apply(struct database *database, const struct database_batch *batch,
-                                    struct error *error);
+enum database_result database_apply(struct database *database, const struct database_batch *batch, struct error *error);
 
 /* Puts the one delta of the batch into parked_deltas with its reason, and moves the number past it. */
 enum database_result database_park(struct database *database, const struct database_batch *batch, const char *reason,

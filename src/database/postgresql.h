@@ -19,9 +19,9 @@ enum { PG_ARRAYS_MAX = 16 };
 
 struct postgresql {
     char *url;
-    PGconn *connection;        /* NULL: not connected */
-    atomic_bool *interrupted;  /* the handle's */
-    int wake_fd;               /* an interrupt ends a wait */
+    PGconn *connection;       /* NULL: not connected */
+    atomic_bool *interrupted; /* the handle's */
+    int wake_fd;              /* an interrupt ends a wait */
     bool listens;
     struct pg_text arrays[PG_ARRAYS_MAX]; /* the values of one statement of a batch */
 };

@@ -177,8 +177,11 @@ static enum database_result write_users(struct postgresql *postgresql, const str
     arrays_begin(postgresql, 6);
     for (size_t i = 0; i < batch->user_count; i++) {
         const struct batch_user *user = &batch->users[i];
-        const int64_t values[] = {user->id, (int64_t)user->uploaded, (int64_t)user->downloaded,
-                                  (int64_t)user->raw_uploaded, (int64_t)user->raw_downloaded,
+        const int64_t values[] = {user->id,
+                                  (int64_t)user->uploaded,
+                                  (int64_t)user->downloaded,
+                                  (int64_t)user->raw_uploaded,
+                                  (int64_t)user->raw_downloaded,
                                   (int64_t)user->quarantined};
         put_row(postgresql, values, 6);
     }
@@ -208,21 +211,30 @@ static size_t list_accounts(struct postgresql *postgresql, const struct batch *b
         const struct batch_account *account = &batch->accounts[i];
         if (account->is_there)
             continue;
-        const int64_t values[] = {account->user_id, account->torrent_id, (int64_t)account->uploaded,
-                                  (int64_t)account->downloaded, (int64_t)account->raw_uploaded,
-                                  (int64_t)account->raw_downloaded, (int64_t)account->seed_time,
-                                  (int64_t)account->leech_time, (int64_t)account->left, account->seeding,
-                                  account->active, account->first_announce, account->last_announce, (int64_t)i};
+        const int64_t values[] = {account->user_id,
+                                  account->torrent_id,
+                                  (int64_t)account->uploaded,
+                                  (int64_t)account->downloaded,
+                                  (int64_t)account->raw_uploaded,
+                                  (int64_t)account->raw_downloaded,
+                                  (int64_t)account->seed_time,
+                                  (int64_t)account->leech_time,
+                                  (int64_t)account->left,
+                                  account->seeding,
+                                  account->active,
+                                  account->first_announce,
+                                  account->last_announce,
+                                  (int64_t)i};
         put_row(postgresql, values, 14);
         count++;
     }
     return count;
 }
 
-#define ACCOUNTS                                                                                              \
-    "unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], "             \
-    "$7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], "  \
-    "$14::bigint[]) AS d (user_id, torrent_id, uploaded, downloaded, raw_uploaded, raw_downloaded, "          \
+#define ACCOUNTS                                                                                             \
+    "unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], "            \
+    "$7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], " \
+    "$14::bigint[]) AS d (user_id, torrent_id, uploaded, downloaded, raw_uploaded, raw_downloaded, "         \
     "seed_time, leech_time, left_bytes, seeding, active, first_announce, last_announce, place)"
 
 /* Nearly all rows are there: only for those that are not, user and torrent have to be looked for. */
@@ -230,32 +242,33 @@ static enum database_result write_accounts(struct postgresql *postgresql, struct
 {
     if (list_accounts(postgresql, batch) == 0)
         return DATABASE_OK;
-    enum database_result result = run(
-        postgresql,
-        "UPDATE user_torrents a SET uploaded = a.uploaded + d.uploaded, downloaded = a.downloaded + d.downloaded, "
-        "raw_uploaded = a.raw_uploaded + d.raw_uploaded, raw_downloaded = a.raw_downloaded + d.raw_downloaded, "
-        "seed_time = a.seed_time + d.seed_time, leech_time = a.leech_time + d.leech_time, "
-        "left_bytes = d.left_bytes, seeding = d.seeding, active = d.active, "
-        "last_announce = greatest(a.last_announce, d.last_announce) FROM " ACCOUNTS
-        " WHERE a.user_id = d.user_id AND a.torrent_id = d.torrent_id RETURNING d.place",
-        14, take_account, batch, error);
+    enum database_result result =
+        run(postgresql,
+            "UPDATE user_torrents a SET uploaded = a.uploaded + d.uploaded, downloaded = a.downloaded + d.downloaded, "
+            "raw_uploaded = a.raw_uploaded + d.raw_uploaded, raw_downloaded = a.raw_downloaded + d.raw_downloaded, "
+            "seed_time = a.seed_time + d.seed_time, leech_time = a.leech_time + d.leech_time, "
+            "left_bytes = d.left_bytes, seeding = d.seeding, active = d.active, "
+            "last_announce = greatest(a.last_announce, d.last_announce) FROM " ACCOUNTS
+            " WHERE a.user_id = d.user_id AND a.torrent_id = d.torrent_id RETURNING d.place",
+            14, take_account, batch, error);
     if (result != DATABASE_OK || list_accounts(postgresql, batch) == 0)
         return result;
-    return run(postgresql,
-               "INSERT INTO user_torrents AS a (user_id, torrent_id, uploaded, downloaded, raw_uploaded, "
-               "raw_downloaded, seed_time, leech_time, left_bytes, seeding, active, first_announce, last_announce) "
-               "SELECT d.user_id, d.torrent_id, d.uploaded, d.downloaded, d.raw_uploaded, d.raw_downloaded, "
-               "d.seed_time, d.leech_time, d.left_bytes, d.seeding, d.active, d.first_announce, d.last_announce FROM "
-               ACCOUNTS " WHERE EXISTS (SELECT 1 FROM users u WHERE u.id = d.user_id) "
-               "AND EXISTS (SELECT 1 FROM torrents t WHERE t.id = d.torrent_id) "
-               "ON CONFLICT (user_id, torrent_id) DO UPDATE SET uploaded = a.uploaded + excluded.uploaded, "
-               "downloaded = a.downloaded + excluded.downloaded, "
-               "raw_uploaded = a.raw_uploaded + excluded.raw_uploaded, "
-               "raw_downloaded = a.raw_downloaded + excluded.raw_downloaded, "
-               "seed_time = a.seed_time + excluded.seed_time, leech_time = a.leech_time + excluded.leech_time, "
-               "left_bytes = excluded.left_bytes, seeding = excluded.seeding, active = excluded.active, "
-               "last_announce = greatest(a.last_announce, excluded.last_announce)",
-               14, NULL, NULL, error);
+    return run(
+        postgresql,
+        "INSERT INTO user_torrents AS a (user_id, torrent_id, uploaded, downloaded, raw_uploaded, "
+        "raw_downloaded, seed_time, leech_time, left_bytes, seeding, active, first_announce, last_announce) "
+        "SELECT d.user_id, d.torrent_id, d.uploaded, d.downloaded, d.raw_uploaded, d.raw_downloaded, "
+        "d.seed_time, d.leech_time, d.left_bytes, d.seeding, d.active, d.first_announce, d.last_announce FROM " ACCOUNTS
+        " WHERE EXISTS (SELECT 1 FROM users u WHERE u.id = d.user_id) "
+        "AND EXISTS (SELECT 1 FROM torrents t WHERE t.id = d.torrent_id) "
+        "ON CONFLICT (user_id, torrent_id) DO UPDATE SET uploaded = a.uploaded + excluded.uploaded, "
+        "downloaded = a.downloaded + excluded.downloaded, "
+        "raw_uploaded = a.raw_uploaded + excluded.raw_uploaded, "
+        "raw_downloaded = a.raw_downloaded + excluded.raw_downloaded, "
+        "seed_time = a.seed_time + excluded.seed_time, leech_time = a.leech_time + excluded.leech_time, "
+        "left_bytes = excluded.left_bytes, seeding = excluded.seeding, active = excluded.active, "
+        "last_announce = greatest(a.last_announce, excluded.last_announce)",
+        14, NULL, NULL, error);
 }
 
 static int compare_torrent_id(const void *key, const void *element)

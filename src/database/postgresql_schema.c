@@ -7,6 +7,8 @@
  */
 #include "database/postgresql.h"
 
+/* A column a word, not what a formatter makes of strings between macros. */
+/* clang-format off */
 #define NOW "CAST(extract(epoch FROM now()) AS bigint)"
 #define FLAG(name, value) name " bigint NOT NULL DEFAULT " value " CHECK (" name " IN (0, 1)), "
 #define PERCENT(name) name " bigint NOT NULL DEFAULT 100 CHECK (" name " BETWEEN 0 AND 1000000), "

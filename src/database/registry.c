@@ -56,8 +56,8 @@ static int take_config(struct registry *registry, const struct config *config)
         size_t length = strlen(prefixes->strings[i]);
         if (length < 1 || length > PEER_ID_BYTES)
             continue; /* refused by the configuration */
-        rules[count] = (struct client_rule){.length = (uint8_t)length,
-                                            .allowed = config->middleware.client_mode != CLIENTS_DENY};
+        rules[count] =
+            (struct client_rule){.length = (uint8_t)length, .allowed = config->middleware.client_mode != CLIENTS_DENY};
         memcpy(rules[count++].prefix, prefixes->strings[i], length);
     }
     pthread_mutex_lock(&registry->lock);
@@ -280,7 +280,10 @@ static void *registry_run(void *argument)
         struct error error = {{0}};
         bool failed = look(registry, &error) != 0;
         note_look(registry, request, failed ? &error : NULL);
-        retry_ms = !failed ? 0 : retry_ms == 0 ? RETRY_FIRST_MS : retry_ms < RETRY_LAST_MS / 2 ? 2 * retry_ms : RETRY_LAST_MS;
+        retry_ms = !failed                        ? 0
+                   : retry_ms == 0                ? RETRY_FIRST_MS
+                   : retry_ms < RETRY_LAST_MS / 2 ? 2 * retry_ms
+                                                  : RETRY_LAST_MS;
         /* An old entry that stays a little longer does no harm. */
         if (!failed)
             (void)database_prune(registry->database, &error);

@@ -52,10 +52,10 @@ int registry_refresh(struct registry *registry, struct error *error);
 int registry_reload(struct registry *registry, const struct config *config, struct error *error);
 
 struct registry_status {
-    bool up;                  /* the last look succeeded */
-    uint64_t looks;           /* that succeeded */
-    int64_t last_look_ms;     /* clock_now_ms of the last one that succeeded */
-    char last_error[256];     /* "" where up */
+    bool up;              /* the last look succeeded */
+    uint64_t looks;       /* that succeeded */
+    int64_t last_look_ms; /* clock_now_ms of the last one that succeeded */
+    char last_error[256]; /* "" where up */
 };
 void registry_status(struct registry *registry, struct registry_status *status);
 

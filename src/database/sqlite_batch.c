@@ -125,8 +125,11 @@ static int write_users(struct sqlite *sqlite, const struct batch *batch)
     int code = statement_ready(sqlite, SQLITE_ADD_USER, &statement);
     for (size_t i = 0; i < batch->user_count && code == SQLITE_OK; i++) {
         const struct batch_user *user = &batch->users[i];
-        const int64_t values[] = {user->id, (int64_t)user->uploaded, (int64_t)user->downloaded,
-                                  (int64_t)user->raw_uploaded, (int64_t)user->raw_downloaded,
+        const int64_t values[] = {user->id,
+                                  (int64_t)user->uploaded,
+                                  (int64_t)user->downloaded,
+                                  (int64_t)user->raw_uploaded,
+                                  (int64_t)user->raw_downloaded,
                                   (int64_t)user->quarantined};
         bind_integers(statement, 1, values, 6);
         code = run(sqlite, statement, NULL);
@@ -169,11 +172,19 @@ static int write_accounts(struct sqlite *sqlite, struct batch *batch)
         code = statement_ready(sqlite, SQLITE_MAKE_ACCOUNT, &make);
     for (size_t i = 0; i < batch->account_count && code == SQLITE_OK; i++) {
         struct batch_account *account = &batch->accounts[i];
-        const int64_t values[] = {account->user_id, account->torrent_id, (int64_t)account->uploaded,
-                                  (int64_t)account->downloaded, (int64_t)account->raw_uploaded,
-                                  (int64_t)account->raw_downloaded, (int64_t)account->seed_time,
-                                  (int64_t)account->leech_time, (int64_t)account->left, account->seeding,
-                                  account->active, account->first_announce, account->last_announce};
+        const int64_t values[] = {account->user_id,
+                                  account->torrent_id,
+                                  (int64_t)account->uploaded,
+                                  (int64_t)account->downloaded,
+                                  (int64_t)account->raw_uploaded,
+                                  (int64_t)account->raw_downloaded,
+                                  (int64_t)account->seed_time,
+                                  (int64_t)account->leech_time,
+                                  (int64_t)account->left,
+                                  account->seeding,
+                                  account->active,
+                                  account->first_announce,
+                                  account->last_announce};
         int changed;
         bind_integers(add, 1, values, 11);
         sqlite3_bind_int64(add, 13, values[12]);

@@ -8,6 +8,8 @@
  */
 #include "database/sqlite.h"
 
+/* A column a word, not what a formatter makes of strings between macros. */
+/* clang-format off */
 #define NOW "(CAST(strftime('%s', 'now') AS INTEGER))"
 #define FLAG(name, value) name " INTEGER NOT NULL DEFAULT " value " CHECK (" name " IN (0, 1)), "
 #define PERCENT(name) name " INTEGER NOT NULL DEFAULT 100 CHECK (" name " BETWEEN 0 AND 1000000), "

@@ -150,11 +150,10 @@ static enum database_result create_owner_within(struct database *database, struc
                                                 struct error *error)
 {
     int64_t known = 0;
-    struct sql_query look = {
-        .text = "SELECT count(*) FROM (SELECT id FROM users LIMIT 1) AS one UNION ALL "
-                "SELECT count(*) FROM privtrak WHERE key = 'owner'",
-        .row = add_count,
-        .context = &known};
+    struct sql_query look = {.text = "SELECT count(*) FROM (SELECT id FROM users LIMIT 1) AS one UNION ALL "
+                                     "SELECT count(*) FROM privtrak WHERE key = 'owner'",
+                             .row = add_count,
+                             .context = &known};
     enum database_result result = database_step(database, &look, error);
     if (result != DATABASE_OK || known > 0)
         return result;
@@ -185,8 +184,7 @@ enum database_result database_owner_create(struct database *database, struct use
     return result;
 }
 
-enum database_result database_user_get(struct database *database, int64_t id, struct user_row *row,
-                                       struct error *error)
+enum database_result database_user_get(struct database *database, int64_t id, struct user_row *row, struct error *error)
 {
     enum database_result result = database_ready(database, error);
     return result == DATABASE_OK ? get_by_id(database, id, row, error) : result;

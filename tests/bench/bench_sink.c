@@ -38,7 +38,7 @@ struct bench {
         uint32_t incarnation; /* a stopped session starts again under another peer id */
         bool active;
         uint64_t uploaded;
-    } *all;
+    } * all;
     uint32_t *order; /* a random order of the sessions */
     uint64_t next, seq, random;
 };
@@ -92,7 +92,8 @@ static void fill_delta(struct bench *bench, struct delta *delta, uint32_t number
     delta->session.uploaded = session->uploaded;
     delta->session.last_announce_ms = delta->time_ms;
     delta->session.address4 =
-        (struct address){.family = 4, .ip = {10, (uint8_t)(number >> 16), (uint8_t)(number >> 8), (uint8_t)number},
+        (struct address){.family = 4,
+                         .ip = {10, (uint8_t)(number >> 16), (uint8_t)(number >> 8), (uint8_t)number},
                          .port = (uint16_t)(1024 + number % 60000)};
     if (number % 3 == 0)
         delta->session.address6 = (struct address){.family = 6, .ip = {0x20, 1, 0xd, 0xb8}, .port = 6881};
@@ -262,25 +263,38 @@ static void measure(struct bench *bench, size_t batch)
 
 static void parse(struct bench *bench, int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"url", required_argument, NULL, 'u'},      {"users", required_argument, NULL, 'U'},
-        {"torrents", required_argument, NULL, 'T'}, {"sessions", required_argument, NULL, 'S'},
-        {"deltas", required_argument, NULL, 'D'},   {"batch", required_argument, NULL, 'B'},
-        {NULL, 0, NULL, 0}};
+    static const struct option options[] = {{"url", required_argument, NULL, 'u'},
+                                            {"users", required_argument, NULL, 'U'},
+                                            {"torrents", required_argument, NULL, 'T'},
+                                            {"sessions", required_argument, NULL, 'S'},
+                                            {"deltas", required_argument, NULL, 'D'},
+                                            {"batch", required_argument, NULL, 'B'},
+                                            {NULL, 0, NULL, 0}};
     int option;
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
         unsigned long long value = optarg ? strtoull(optarg, NULL, 10) : 0;
         switch (option) {
-        case 'u': bench->url = optarg; break;
-        case 'U': bench->users = (uint32_t)value; break;
-        case 'T': bench->torrents = (uint32_t)value; break;
-        case 'S': bench->sessions = (uint32_t)value; break;
-        case 'D': bench->deltas = value; break;
+        case 'u':
+            bench->url = optarg;
+            break;
+        case 'U':
+            bench->users = (uint32_t)value;
+            break;
+        case 'T':
+            bench->torrents = (uint32_t)value;
+            break;
+        case 'S':
+            bench->sessions = (uint32_t)value;
+            break;
+        case 'D':
+            bench->deltas = value;
+            break;
         case 'B':
             if (bench->batch_count < BATCHES_MAX)
                 bench->batch_sizes[bench->batch_count++] = value;
             break;
-        default: exit(2);
+        default:
+            exit(2);
         }
     }
     if (bench->batch_count == 0) {
@@ -292,8 +306,8 @@ static void parse(struct bench *bench, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-    struct bench bench = {.users = 10000, .torrents = 20000, .sessions = 200000, .deltas = 500000,
-                          .random = 88172645463325252u};
+    struct bench bench = {
+        .users = 10000, .torrents = 20000, .sessions = 200000, .deltas = 500000, .random = 88172645463325252u};
     parse(&bench, argc, argv);
     if (!bench.url) {
         bench.url = "sqlite:bench_sink.db";

@@ -82,8 +82,7 @@ Test(database, a_passkey_belongs_to_one_user)
     cr_assert_eq(database_user_create(place.database, USER_FIELD_PASSKEY, &other, &error), DATABASE_CONFLICT);
     OK(database_user_create(place.database, 0, &other, &error));
     struct user_row patch = {.passkey = "same"};
-    cr_assert_eq(database_user_update(place.database, other.id, USER_FIELD_PASSKEY, &patch, &error),
-                 DATABASE_CONFLICT);
+    cr_assert_eq(database_user_update(place.database, other.id, USER_FIELD_PASSKEY, &patch, &error), DATABASE_CONFLICT);
 }
 
 Test(database, bad_values_are_told_by_name)

@@ -65,8 +65,8 @@ __attribute__((unused)) static void add_torrent(int id)
     char digits[2 * INFO_HASH_BYTES + 1];
     memset(info_hash, id, sizeof(info_hash));
     hex_encode(digits, info_hash, sizeof(info_hash));
-    snprintf(sql, sizeof(sql), "INSERT INTO torrents (id, info_hash, name) VALUES (%d, '%s', 'torrent %d')", id,
-             digits, id);
+    snprintf(sql, sizeof(sql), "INSERT INTO torrents (id, info_hash, name) VALUES (%d, '%s', 'torrent %d')", id, digits,
+             id);
     site(sql);
 }
 

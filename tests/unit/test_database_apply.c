@@ -67,8 +67,8 @@ Test(database_apply, a_batch_is_the_same_as_its_deltas_one_at_a_time)
         "SELECT " JOINED("id||':'||uploaded||':'||downloaded||':'||quarantined", "id") " FROM users",
         "SELECT " JOINED("id||':'||seeders||':'||leechers||':'||snatches", "id") " FROM torrents",
         "SELECT " JOINED("user_id||':'||torrent_id||':'||uploaded||':'||seed_time||':'||left_bytes||':'||"
-                         "coalesce(snatched_at, 0)||':'||first_announce||':'||last_announce", "user_id, torrent_id")
-        " FROM user_torrents",
+                         "coalesce(snatched_at, 0)||':'||first_announce||':'||last_announce",
+                         "user_id, torrent_id") " FROM user_torrents",
         "SELECT " JOINED("user_id||':'||torrent_id||':'||substr(peer_id, 38)||':'||uploaded",
                          "user_id, torrent_id, peer_id") " FROM sessions"};
     char whole[4][1024];

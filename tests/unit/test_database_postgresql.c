@@ -4,11 +4,13 @@
  */
 #define PRIVTRAK_TEST_POSTGRESQL
 
-#include "test_database_schema.c"
 #include "test_database_apply.c"
+#include "test_database_schema.c"
+
+/* These have an error of their own for all their tests. */
 #include "test_database.c"
-#include "test_sink_database.c"
 #include "test_registry.c"
+#include "test_sink_database.c"
 
 #include <poll.h>
 

@@ -67,12 +67,18 @@ static int run_to_end(char *const arguments[])
 static void server_keep(void)
 {
     const char *program = server_program("postgres");
-    char *const arguments[] = {(char *)program, (char *)"-D",
-                               (char *)"data",  (char *)"-k",
-                               server_directory, (char *)"-c",
-                               (char *)"listen_addresses=", (char *)"-c",
-                               (char *)"fsync=off", (char *)"-c",
-                               (char *)"max_connections=60", NULL};
+    char *const arguments[] = {(char *)program,
+                               (char *)"-D",
+                               (char *)"data",
+                               (char *)"-k",
+                               server_directory,
+                               (char *)"-c",
+                               (char *)"listen_addresses=",
+                               (char *)"-c",
+                               (char *)"fsync=off",
+                               (char *)"-c",
+                               (char *)"max_connections=60",
+                               NULL};
     keeper = fork();
     if (keeper != 0)
         return;
@@ -126,9 +132,9 @@ ReportHook(PRE_ALL)(struct criterion_test_set *tests)
     const struct passwd *nobody = geteuid() == 0 ? getpwnam("nobody") : NULL;
     if (nobody && chown(server_directory, nobody->pw_uid, nobody->pw_gid) != 0)
         return;
-    char *const arguments[] = {(char *)program,     (char *)"-D", (char *)"data", (char *)"-A",     (char *)"trust",
-                               (char *)"-U",        (char *)"privtrak", (char *)"-E", (char *)"UTF8",
-                               (char *)"--locale=C", (char *)"--no-sync", NULL};
+    char *const arguments[] = {(char *)program, (char *)"-D",         (char *)"data",      (char *)"-A",
+                               (char *)"trust", (char *)"-U",         (char *)"privtrak",  (char *)"-E",
+                               (char *)"UTF8",  (char *)"--locale=C", (char *)"--no-sync", NULL};
     if (run_to_end(arguments) != 0)
         return;
     setenv("PRIVTRAK_TEST_SERVER", server_directory, 1);
@@ -182,9 +188,7 @@ __attribute__((unused)) static const char *site_text(const char *sql)
     static char text[1024];
     PGresult *result = PQexec(place.site, sql);
     cr_assert_eq(PQresultStatus(result), PGRES_TUPLES_OK, "%s: %s", sql, site_reason());
-    const char *value = PQntuples(result) == 0         ? "none"
-                        : PQgetisnull(result, 0, 0) ? "null"
-                                                    : PQgetvalue(result, 0, 0);
+    const char *value = PQntuples(result) == 0 ? "none" : PQgetisnull(result, 0, 0) ? "null" : PQgetvalue(result, 0, 0);
     snprintf(text, sizeof(text), "%s", value);
     PQclear(result);
     return text;

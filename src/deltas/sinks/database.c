@@ -63,10 +63,8 @@ static enum sink_result database_sink_position(struct sink *sink, uint64_t *seq,
 
 static struct database_batch batch_of(const struct sink *sink, const struct delta *deltas, size_t count)
 {
-    return (struct database_batch){.instance = sink->instance,
-                                   .deltas = deltas,
-                                   .count = count,
-                                   .include_address = sink->include_address};
+    return (struct database_batch){
+        .instance = sink->instance, .deltas = deltas, .count = count, .include_address = sink->include_address};
 }
 
 static enum sink_result database_sink_deliver(struct sink *sink, const struct delta *deltas, size_t count,
