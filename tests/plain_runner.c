@@ -4,6 +4,7 @@
  * and for a debugger. Understands --tap=FILE, --timeout SECONDS, --filter TEXT and -j N.
  */
 #include <criterion/criterion.h>
+#include <criterion/hooks.h>
 #include <criterion/redirect.h>
 #include <fcntl.h>
 #include <setjmp.h>
@@ -23,10 +24,14 @@ struct criterion_options criterion_options;
 extern struct criterion_test *__start_cr_tst[], *__stop_cr_tst[];
 extern struct criterion_suite *__start_cr_sts[] __attribute__((weak)), *__stop_cr_sts[] __attribute__((weak));
 
+/* What a program does before and after all its tests. */
+extern f_report_hook __start_cr_pra[] __attribute__((weak)), __stop_cr_pra[] __attribute__((weak));
+extern f_report_hook __start_cr_poa[] __attribute__((weak)), __stop_cr_poa[] __attribute__((weak));
+
 /* Of the one test that this process runs. */
 static const struct criterion_test *current;
 static const struct criterion_suite *current_suite;
-static jmp_buf left;
+static jmp_buf *left; /* where a test that ends early goes on */
 static int failures;
 static bool skipped;
 
@@ -40,8 +45,11 @@ void criterion_internal_test_setup(void)
 
 void criterion_internal_test_main(void (*run)(void))
 {
-    if (setjmp(left) == 0)
+    jmp_buf after, *before = left;
+    left = &after;
+    if (setjmp(after) == 0)
         run();
+    left = before;
 }
 
 void criterion_internal_test_teardown(void)
@@ -62,7 +70,7 @@ void criterion_send_assert(struct criterion_assert_stats *stats)
 
 void criterion_abort_test(void)
 {
-    longjmp(left, 1);
+    longjmp(*left, 1);
 }
 
 void criterion_continue_test(void)
@@ -77,7 +85,7 @@ void criterion_skip_test(const char *format, ...)
     va_end(arguments);
     (void)fputc('\n', stderr);
     skipped = true;
-    longjmp(left, 1);
+    longjmp(*left, 1);
 }
 
 void criterion_test_die(const char *format, ...)
@@ -145,24 +153,24 @@ void cr_redirect_stderr(void)
     redirect(STDERR_FILENO);
 }
 
-static int compare_printed(int number, const char *expected)
+static int has_printed(int number, const char *expected)
 {
     static char printed[1 << 16];
     (void)fflush(NULL);
     rewind(redirected[number]);
     size_t length = fread(printed, 1, sizeof printed - 1, redirected[number]);
     printed[length] = '\0';
-    return strcmp(printed, expected);
+    return strcmp(printed, expected) == 0;
 }
 
 int cr_stdout_match_str(const char *expected)
 {
-    return compare_printed(STDOUT_FILENO, expected);
+    return has_printed(STDOUT_FILENO, expected);
 }
 
 int cr_stderr_match_str(const char *expected)
 {
-    return compare_printed(STDERR_FILENO, expected);
+    return has_printed(STDERR_FILENO, expected);
 }
 
 /* ---------------------------------------------------------- the runner */
@@ -192,7 +200,10 @@ static _Noreturn void be_test(const struct criterion_test *test, unsigned timeou
     if (own == 0 && current_suite != NULL)
         own = current_suite->data->timeout;
     alarm(own > timeout ? (unsigned)own : timeout);
-    test->test();
+    jmp_buf after;
+    left = &after;
+    if (setjmp(after) == 0)
+        test->test();
     (void)fflush(NULL);
     exit(skipped ? EXIT_SKIPPED : failures > 0 ? EXIT_FAILURE : EXIT_SUCCESS); /* where a sanitiser may yet object */
 }
@@ -217,18 +228,21 @@ static void report(const struct criterion_test *test, int status)
     (void)fflush(tap);
 }
 
-/* Waits for one of the tests under way; returns its place, -1 where none is. */
+/* Waits for one of the tests under way, and returns its place. A hook's own children may end meanwhile. */
 static int wait_for_one(void)
 {
-    int status;
-    pid_t pid = wait(&status);
-    for (int i = 0; pid > 0 && i < MOST_JOBS; i++)
-        if (jobs[i].pid == pid) {
-            jobs[i].pid = 0;
-            report(jobs[i].test, status);
-            return i;
-        }
-    return pid > 0 ? wait_for_one() : -1;
+    for (;;) {
+        int status;
+        pid_t pid = wait(&status);
+        if (pid < 0)
+            criterion_test_die("no test is under way\n");
+        for (int i = 0; i < MOST_JOBS; i++)
+            if (jobs[i].pid == pid) {
+                jobs[i].pid = 0;
+                report(jobs[i].test, status);
+                return i;
+            }
+    }
 }
 
 static void run_all(const char *filter, unsigned timeout, int width)
@@ -248,8 +262,16 @@ static void run_all(const char *filter, unsigned timeout, int width)
             be_test(*test, timeout);
         jobs[place] = (struct job){.pid = pid, .test = *test};
     }
-    while (wait_for_one() >= 0)
-        ;
+    for (int i = 0; i < MOST_JOBS; i++)
+        while (jobs[i].pid != 0)
+            (void)wait_for_one();
+}
+
+static void call_hooks(f_report_hook *hook, const f_report_hook *end)
+{
+    for (; hook < end; hook++)
+        if (*hook != NULL)
+            (*hook)(NULL);
 }
 
 int main(int argc, char **argv)
@@ -270,6 +292,8 @@ int main(int argc, char **argv)
     }
     if (tap == NULL || width < 1 || width > MOST_JOBS)
         return 2;
+    call_hooks(__start_cr_pra, __stop_cr_pra);
     run_all(filter, timeout, width);
+    call_hooks(__start_cr_poa, __stop_cr_poa);
     return failed_tests > 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

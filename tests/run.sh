@@ -30,7 +30,7 @@ run_one() {
     start=$(date +%s)
     case $program in
     *.sh) timeout --kill-after=10 "$limit" "$program" >"$tap" 2>"$log" ;;
-    *) timeout --kill-after=10 "$limit" "$program" --timeout 120 --tap="$tap" >"$log" 2>&1 ;;
+    *) timeout --kill-after=10 "$limit" "$program" --timeout "${TEST_SECONDS:-120}" --tap="$tap" >"$log" 2>&1 ;;
     esac
     status=$?
     took=$(($(date +%s) - start))
