@@ -2,6 +2,7 @@
 #include "tracker/mailbox.h"
 
 #include <stddef.h>
+#include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -15,6 +16,12 @@ int mailbox_init(struct mailbox *mailbox)
 
 void mailbox_clear(struct mailbox *mailbox)
 {
+    while (mailbox->top != NULL) {
+        struct mail *next = mailbox->top->next;
+        free(mailbox->top);
+        mailbox->top = next;
+    }
+    mailbox->waiting = 0;
     if (mailbox->wake_fd >= 0)
         close(mailbox->wake_fd);
     mailbox->wake_fd = -1;

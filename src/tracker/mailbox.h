@@ -19,6 +19,8 @@ struct mailbox {
 
 /* Returns 0, or -1 with errno. */
 int mailbox_init(struct mailbox *mailbox);
+
+/* Frees what was not delivered, too. Nobody may post any more. A mailbox of zeros with a wake_fd of -1 is cleared already. */
 void mailbox_clear(struct mailbox *mailbox);
 
 /* Any thread. Returns false where `limit` pieces or more wait already. */

@@ -89,6 +89,13 @@ static void pack_answer(struct worker *worker, struct announce *announce)
 
 static const struct announce_origin remote_origin = {.reply = pack_answer};
 
+void remote_free_unanswered(struct pool *pool)
+{
+    for (unsigned i = 0; i < pool->count; i++)
+        if (pool->submitted[i]->origin == &remote_origin)
+            free(pool->submitted[i]->origin_data);
+}
+
 static void arrive(struct worker *worker, struct mail *mail)
 {
     struct announce_mail *message = (struct announce_mail *)mail;

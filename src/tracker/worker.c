@@ -325,9 +325,12 @@ void worker_free(struct worker *worker)
         return;
     free_events(worker);
     remote_free_spares(worker);
+    if (worker->pool != NULL)
+        remote_free_unanswered(worker->pool);
     pool_free(worker->pool);
     while (worker->held_first != NULL) { /* the disk never took them: nobody was told that it did */
         struct pool *next = worker->held_first->next;
+        remote_free_unanswered(worker->held_first);
         pool_free(worker->held_first);
         worker->held_first = next;
     }

@@ -86,9 +86,10 @@ void worker_flush(struct worker *worker);
 void worker_scrape(struct worker *worker, struct scrape *scrape);
 
 /*
- * Mail: work for another worker. The sender allocates an object with a
- * `struct mail` in it; `deliver` is called on the receiving worker's thread with
- * the mail and has to free it or send it on.
+ * Mail: work for another worker. The sender allocates, by malloc, an object that
+ * begins with a `struct mail`; `deliver` is called on the receiving worker's thread
+ * with the mail and has to free it or send it on. What a worker that has ended
+ * did not deliver is freed.
  */
 struct mail {
     struct mail *next;

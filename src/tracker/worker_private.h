@@ -112,6 +112,8 @@ void pool_free(struct pool *pool);
 /* remote.c: announces that belong to another worker's torrents. */
 void remote_submit(struct worker *worker, struct announce *announce, unsigned owner);
 void remote_free_spares(struct worker *worker);
+/* Frees the mail behind those announces of a pool that will never be answered. */
+void remote_free_unanswered(struct pool *pool);
 
 /* registry_mail.c: frees the reasons that were replaced. */
 void reasons_free(struct worker *worker);

@@ -116,6 +116,41 @@ Test(worker, closed_gate_refuses_as_overload_and_changes_nothing)
     cr_expect_eq(torrents_count(tracker_worker(tracker, owner_of(3))->context.torrents), 0);
 }
 
+Test(worker, full_ring_refuses_as_overload_and_changes_nothing)
+{
+    unsigned owner = owner_of(3);
+    struct worker *worker = tracker_worker(tracker, owner);
+    struct ring *ring = tracker_ring(tracker, owner);
+    size_t pushed = 0;
+    for (; ring_room(ring) >= DELTAS_PER_ANNOUNCE; pushed++) {
+        *ring_next(ring) = (struct delta){.seq = 0};
+        ring_commit(ring);
+    }
+    ring_publish(ring);
+    uint64_t published = ring_published(ring);
+    submit(owner, 1, 3, 1, EVENT_STARTED);
+    cr_expect_eq(answer.verdict, VERDICT_OVERLOAD);
+    cr_expect_gt(answer.retry_s, 0);
+    cr_expect_eq(torrents_count(worker->context.torrents), 0);
+    cr_expect_eq(ring_published(ring), published);
+    ring_release(ring, 1); /* the ledger has taken one, and that is the room that one announce needs */
+    submit(owner, 1, 3, 1, EVENT_STARTED);
+    cr_expect_eq(answer.verdict, VERDICT_ACCEPTED);
+    cr_expect_eq(ring_published(ring), published + 1);
+}
+
+Test(worker, mail_that_is_under_way_at_the_end_is_freed)
+{
+    struct worker *worker = tracker_worker(tracker, (owner_of(3) + 1) % 3);
+    fixture_fill(&test, 1, 3, 1, EVENT_STARTED, 0, 0, 10);
+    struct announce *announce = worker_announce(worker);
+    memcpy(announce, &test.announce, ANNOUNCE_FOUND_OFFSET);
+    announce->origin = &origin;
+    worker_submit(worker, announce); /* and no turn: LeakSanitizer sees what tear_down leaves */
+    cr_expect_eq(worker_counters(worker)->mailed, 1);
+    cr_expect_eq(answers, 0);
+}
+
 /* --- the registry --- */
 
 static const struct torrent *put(enum torrent_state state, const char *reason)
