@@ -19,7 +19,7 @@ static uint64_t pick_number(uint64_t below)
 /* Few users, torrents and peers, so that a batch often has several announces of one session. */
 static void fill_randomly(struct test_announce *test)
 {
-    static const enum announce_event events[] = {EVENT_NONE, EVENT_NONE,    EVENT_NONE,    EVENT_STARTED,
+    static const enum announce_event events[] = {EVENT_NONE, EVENT_NONE,    EVENT_NONE,      EVENT_STARTED,
                                                  EVENT_NONE, EVENT_STOPPED, EVENT_COMPLETED, EVENT_PAUSED};
     int user = (int)pick_number(FIXTURE_USERS + 1) + 1; /* the last one is unknown */
     fixture_fill(test, user, (int)pick_number(5), (int)pick_number(4), events[pick_number(8)], pick_number(100000),
@@ -130,4 +130,38 @@ Test(chain, batch_equals_its_announces_one_at_a_time, .timeout = 120)
     cr_expect_gt(together.counters.clamps, 0);
     fixture_close(&together);
     fixture_close(&apart);
+}
+
+static uint64_t spent_ns(const struct chain *chain)
+{
+    uint64_t sum = 0;
+    for (unsigned stage = 0; stage < chain_stage_count(); stage++)
+        sum += chain_stage_ns(chain, stage);
+    return sum;
+}
+
+Test(chain, time_of_each_stage_is_measured_where_it_is_switched_on, .timeout = 60)
+{
+    fixture_open(&together, yaml);
+    fixture_fill(&batch_tests[0], 1, 1, 1, EVENT_NONE, 0, 0, 0);
+    fixture_run(&together, &batch_tests[0]);
+    cr_expect_eq(spent_ns(together.chain), 0);
+    chain_measure(together.chain, true);
+    for (int i = 0; i < 100; i++)
+        fixture_run(&together, &batch_tests[0]);
+    for (unsigned stage = 0; stage < chain_stage_count(); stage++)
+        cr_expect_gt(chain_stage_ns(together.chain, stage), 0, "stage %s", chain_stage_name(stage));
+    chain_measure(together.chain, false);
+    uint64_t before = spent_ns(together.chain);
+    fixture_run(&together, &batch_tests[0]);
+    cr_expect_eq(spent_ns(together.chain), before);
+    fixture_close(&together);
+}
+
+Test(chain, stages_have_names_of_their_own)
+{
+    cr_expect_gt(chain_stage_count(), 1);
+    for (unsigned i = 0; i < chain_stage_count(); i++)
+        for (unsigned j = 0; j < i; j++)
+            cr_expect_str_neq(chain_stage_name(i), chain_stage_name(j));
 }

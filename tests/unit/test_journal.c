@@ -1,5 +1,6 @@
 /* The journal on a disk that works: round trips, trimming, bounds, and what stops a start. */
 #include <signal.h>
+#include <sys/inotify.h>
 #include <sys/resource.h>
 #include <xxhash.h>
 
@@ -125,6 +126,49 @@ Test(journal, trimming_removes_whole_segments_but_never_the_newest)
     cr_assert_eq(fix_segment_count(), 1);
     fix_open();
     cr_assert_eq(journal_last_seq(fix.journal), 2000);
+}
+
+/* Of the files that were deleted in a folder, in that order, each has to be the first by name of those that were left. */
+static int expect_oldest_first(int inotify, char *const *oldest, int count)
+{
+    char buffer[16384] __attribute__((aligned(__alignof__(struct inotify_event))));
+    int gone = 0;
+    for (ssize_t length; (length = read(inotify, buffer, sizeof buffer)) > 0;) {
+        for (const char *at = buffer; at < buffer + length;) {
+            const struct inotify_event *event = (const struct inotify_event *)(const void *)at;
+            cr_assert_lt(gone, count);
+            cr_assert_str_eq(event->name, strrchr(oldest[gone], '/') + 1, "file %d to go is another", gone);
+            gone++;
+            at += sizeof *event + event->len;
+        }
+    }
+    return gone;
+}
+
+/* A kill between two removals must not leave a gap. */
+Test(journal, trimming_removes_the_oldest_segment_first)
+{
+    enum { WANTED = 12 };
+    char *segments[WANTED];
+    fix.max_bytes = 1 << 20;
+    fix_open();
+    while (fix_segment_count() <= WANTED) {
+        fix_append(40);
+        fix_settle();
+    }
+    char folder[4096];
+    snprintf(folder, sizeof folder, "%s/journal", fix.folder);
+    int inotify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+    cr_assert_geq(inotify, 0);
+    cr_assert_geq(inotify_add_watch(inotify, folder, IN_DELETE), 0);
+    for (int i = 0; i < WANTED; i++)
+        segments[i] = fix_segment(i);
+    journal_trim(fix.journal, UINT64_MAX);
+    fix_close();
+    cr_expect_eq(expect_oldest_first(inotify, segments, WANTED), WANTED);
+    close(inotify);
+    for (int i = 0; i < WANTED; i++)
+        free(segments[i]);
 }
 
 Test(journal, is_full_at_its_bound_and_not_full_after_trimming)

@@ -554,3 +554,52 @@ Test(privtrak, paused_is_told_as_none_and_gets_no_seeders)
     cr_expect_eq(test.announce.peer4_count, 0);
     cr_expect_eq(test.announce.incomplete, 1);
 }
+
+/* --- a client that restarts in a loop, each time under a new peer id --- */
+
+enum { RESTARTS = 300, KEPT_MAX = 256 };
+
+static void restart_over_and_over(int first_peer)
+{
+    for (int peer = first_peer; peer < first_peer + RESTARTS; peer++) {
+        say_as(1, peer, EVENT_STARTED, 0, 0, 100);
+        say_as(1, peer, EVENT_STOPPED, 0, 0, 100);
+        wait_s(1);
+    }
+}
+
+Test(privtrak, restart_loop_leaves_a_bounded_number_of_sessions)
+{
+    say_as(2, 1, EVENT_STARTED, 0, 0, 100);
+    say_as(2, 1, EVENT_STOPPED, 0, 0, 100);
+    restart_over_and_over(1);
+    cr_expect_eq(swarm_total(the_torrent()), KEPT_MAX + 1, "%u sessions are kept", swarm_total(the_torrent()));
+    struct delta delta = say_as(2, 1, EVENT_NONE, 500, 0, 100);
+    cr_expect_not(delta.flags & DELTA_FIRST); /* another user's session is not the one that goes */
+}
+
+Test(privtrak, restart_loop_drops_the_oldest_first)
+{
+    restart_over_and_over(1);
+    wait_s(MINUTE);
+    struct delta delta = say_as(1, RESTARTS, EVENT_NONE, 700, 0, 100);
+    expect_amounts(&delta, 700, 0); /* it is known still */
+    delta = say_as(1, 1, EVENT_NONE, 700, 0, 100);
+    cr_expect(delta.flags & DELTA_FIRST);
+    expect_amounts(&delta, 0, 0);
+}
+
+Test(privtrak, restart_loop_gives_no_second_snatch)
+{
+    say_as(1, 1, EVENT_STARTED, 0, 0, 100);
+    struct delta delta = say_as(1, 1, EVENT_COMPLETED, 0, 100, 0);
+    cr_expect(delta.flags & DELTA_SNATCHED);
+    say_as(1, 1, EVENT_STOPPED, 0, 100, 0);
+    wait_s(1);
+    restart_over_and_over(2);
+    restart_over_and_over(2 + RESTARTS);
+    say_as(1, 1, EVENT_STARTED, 0, 0, 100);
+    delta = say_as(1, 1, EVENT_COMPLETED, 0, 100, 0);
+    cr_expect_not(delta.flags & DELTA_SNATCHED);
+    cr_expect_eq(the_torrent()->snatches, 1);
+}
