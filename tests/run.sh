@@ -2,6 +2,7 @@
 # Runs test programs, a few at once, and adds up what they report.
 #   tests/run.sh PROGRAM…
 # A program is one of Criterion's, or a script that prints TAP (ok / not ok / # SKIP).
+# What a sanitiser finds counts as a failure, whichever process of the test it finds it in, and however that one ends.
 # The last line is for people and machines alike: "N passed, N failed, N skipped".
 set -u
 build=${BUILD:-build}
@@ -14,6 +15,7 @@ export LSAN_OPTIONS=${LSAN_OPTIONS:-suppressions=\"$PWD/tests/lsan.supp\":print_
 export UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1}
 export TSAN_OPTIONS=${TSAN_OPTIONS:-suppressions=\"$PWD/tests/tsan.supp\":halt_on_error=0:second_deadlock_stack=1:exitcode=66}
 mkdir -p "$reports"
+findings=$(cd "$reports" && pwd) # of sanitisers: for processes in any directory
 trap 'kill $(jobs -p) 2>/dev/null; exit 130' INT TERM
 
 count() { # PATTERN FILE
@@ -22,11 +24,14 @@ count() { # PATTERN FILE
 
 # Runs one program, and leaves "passed failed skipped" in its .result.
 run_one() {
-    local program=$1 name tap log start status took bad left_out good
+    local program=$1 name tap log start status took bad left_out good found
     name=$(basename "$program")
     tap=$reports/$name.tap
     log=$reports/$name.log
-    rm -f "$tap" "$reports/$name.result"
+    rm -f "$tap" "$reports/$name.result" "$reports/$name.found".*
+    export ASAN_OPTIONS=$ASAN_OPTIONS:log_path=$findings/$name.found
+    export UBSAN_OPTIONS=$UBSAN_OPTIONS:log_path=$findings/$name.found
+    export TSAN_OPTIONS=$TSAN_OPTIONS:log_path=$findings/$name.found
     start=$(date +%s)
     case $program in
     *.sh) timeout --kill-after=10 "$limit" "$program" >"$tap" 2>"$log" ;;
@@ -41,6 +46,11 @@ run_one() {
     if [ "${bad:-0}" -eq 0 ] && { [ "$status" -ne 0 ] || [ $((good + left_out)) -eq 0 ]; }; then
         bad=1
         echo "$name: ended with status $status" >>"$log"
+    fi
+    found=$(cat "$reports/$name.found".* 2>/dev/null)
+    if [ -n "$found" ]; then
+        bad=$((${bad:-0} + 1))
+        printf '%s\n' "$found" >>"$log"
     fi
     echo "$good ${bad:-0} ${left_out:-0}" >"$reports/$name.result"
     {

@@ -95,6 +95,8 @@ static void run_vector(const struct daemon *daemon, announce_fn *announce, const
     }
     char *got = json_dumps(deltas, 0);
     cr_assert(json_equal(deltas, expected), "%s gives the deltas %s", torrent, got);
+    free(got);
+    json_decref(deltas);
 }
 
 static void run_vectors(announce_fn *announce)
