@@ -5,8 +5,9 @@
 set -eu
 
 run='gcc libc6-dev make pkg-config libevent-dev libjansson-dev libbsd-dev libyaml-dev libxxhash-dev libsodium-dev
-     liburcu-dev libsqlite3-dev libpq-dev libcurl4-openssl-dev libssl-dev'
-test='libcriterion-dev aria2 transmission-daemon transmission-cli python3 python3-libtorrent iproute2 openssl sqlite3 postgresql'
+     liburcu-dev libsqlite3-dev libpq-dev libmariadb-dev libcurl4-openssl-dev libssl-dev'
+test='libcriterion-dev aria2 transmission-daemon transmission-cli python3 python3-libtorrent iproute2 openssl sqlite3 postgresql
+      mariadb-server'
 dev='git clang clang-format clang-tidy cppcheck gcovr opentracker'
 
 [ $# -gt 0 ] || set -- run
