@@ -20,12 +20,13 @@
 #include "daemon/daemon.h"
 #include "deltas/journal.h"
 
-static const char usage[] = "usage: privtrakd [-c tracker.yaml] [-t] [-V] [--salvage-journal]\n"
-                            "  -c FILE  the configuration; tracker.yaml where left out\n"
-                            "  -t       check the configuration and the files that it names, then exit\n"
-                            "  -V       print the version and what it was built with, then exit\n"
-                            "  --salvage-journal\n"
-                            "           move damaged segments of the journal aside, keep all that is whole, then exit\n";
+static const char usage[] =
+    "usage: privtrakd [-c tracker.yaml] [-t] [-V] [--salvage-journal]\n"
+    "  -c FILE  the configuration; tracker.yaml where left out\n"
+    "  -t       check the configuration and the files that it names, then exit\n"
+    "  -V       print the version and what it was built with, then exit\n"
+    "  --salvage-journal\n"
+    "           move damaged segments of the journal aside, keep all that is whole, then exit\n";
 
 struct options {
     const char *file;

@@ -126,8 +126,8 @@ int snapshot_file_finish(struct snapshot_file *file, uint64_t sessions, struct e
     put_u32(end, 0);
     put_u64(end + 4, sessions);
     put_u64(end + 12, XXH3_64bits_withSeed(file->header, HEADER_BYTES, sessions));
-    bool whole = fwrite(end, sizeof end, 1, file->stream) == 1 && fflush(file->stream) == 0 &&
-                 fsync(fileno(file->stream)) == 0;
+    bool whole =
+        fwrite(end, sizeof end, 1, file->stream) == 1 && fflush(file->stream) == 0 && fsync(fileno(file->stream)) == 0;
     int result = whole ? 0 : -1;
     if (fclose(file->stream) != 0)
         result = -1;
@@ -217,8 +217,8 @@ static int read_header(const struct reading *reading, uint64_t seq, uint8_t head
         return damaged(reading, "no snapshot of this tracker");
     uint64_t version = get(header + sizeof magic, 4);
     if (version != SNAPSHOT_VERSION)
-        return error_set(reading->error, "%s: version %" PRIu64 ", this tracker reads version %d", reading->path, version,
-                         SNAPSHOT_VERSION);
+        return error_set(reading->error, "%s: version %" PRIu64 ", this tracker reads version %d", reading->path,
+                         version, SNAPSHOT_VERSION);
     if (get(header + sizeof magic + 4, 8) != seq)
         return damaged(reading, "it covers another number than its name says");
     return 0;

@@ -15,7 +15,8 @@
 struct state;
 
 /* NULL with a reason. All arguments outlive the state. */
-struct state *state_open(const struct config *config, struct tracker *tracker, struct ledger *ledger, struct error *error);
+struct state *state_open(const struct config *config, struct tracker *tracker, struct ledger *ledger,
+                         struct error *error);
 
 /* Loads the newest good snapshot, and replays the journal behind it. Before any thread is started. Returns 0, or -1 with a reason. */
 int state_restore(struct state *state, struct error *error);

@@ -85,7 +85,7 @@ struct announce {
     int32_t numwant; /* NUMWANT_DEFAULT, or 0 and above as said: the limit is not yet applied */
     uint8_t event;   /* enum announce_event */
     uint8_t protocol;
-    bool compact;    /* false: a list of dictionaries is wanted (HTTP) */
+    bool compact; /* false: a list of dictionaries is wanted (HTTP) */
     bool no_peer_id;
     struct address source;  /* where it came from (proxies seen through), with the port that the client listens on */
     struct address claimed; /* ipv4= or ipv6= of the other family, unproven; family 0: none */
@@ -99,35 +99,35 @@ struct announce {
     /* 2. What the stages found. Valid within the chain only. */
     const struct user *user;
     struct torrent *torrent;
-    uint64_t hash;          /* of the passkey, then of the info hash: for looking up in steps */
-    uint32_t slot;          /* the session's place in the swarm: found by limits, made by privtrak; SLOT_NONE: unknown */
-    uint8_t place;          /* enum swarm_place: where privtrak says it belongs after this */
-    bool changes_session;   /* a delta is due */
-    bool is_late;           /* section 6, rule 2: overtaken, changes nothing */
-    bool takes_endpoint;    /* the source becomes the session's endpoint of its family */
-    bool wants_no_peers;    /* too early, stopped, no right to leech, …: an empty list */
-    bool is_unlisted;       /* not to be handed out to others */
+    uint64_t hash;        /* of the passkey, then of the info hash: for looking up in steps */
+    uint32_t slot;        /* the session's place in the swarm: found by limits, made by privtrak; SLOT_NONE: unknown */
+    uint8_t place;        /* enum swarm_place: where privtrak says it belongs after this */
+    bool changes_session; /* a delta is due */
+    bool is_late;         /* section 6, rule 2: overtaken, changes nothing */
+    bool takes_endpoint;  /* the source becomes the session's endpoint of its family */
+    bool wants_no_peers;  /* too early, stopped, no right to leech, …: an empty list */
+    bool is_unlisted;     /* not to be handed out to others */
     bool ends_with_failure; /* the torrent is deleted: counted, then told the reason */
     struct credit credit;
 
     /* 3. Verdict and answer, for the frontend to encode. */
-    uint8_t verdict;         /* enum verdict */
-    uint32_t retry_s;        /* failures: try again after this long; 0: retrying does not help */
-    const char *failure;     /* static, or valid until reply returns */
-    const char *warning;     /* NULL: none */
+    uint8_t verdict;     /* enum verdict */
+    uint32_t retry_s;    /* failures: try again after this long; 0: retrying does not help */
+    const char *failure; /* static, or valid until reply returns */
+    const char *warning; /* NULL: none */
     uint32_t interval_s;
     uint32_t min_interval_s; /* 0: none to be told */
     uint32_t complete;
     uint32_t incomplete;
     uint32_t snatches;
-    bool has_ipv4;           /* the families that the session has announced from */
+    bool has_ipv4; /* the families that the session has announced from */
     bool has_ipv6;
     uint16_t peer4_count;
     uint16_t peer6_count;
 
     /* 4. Where the peers are put: the worker's, with room for peers_max of either family. */
-    uint8_t *peers4;            /* peer4_count * 6 bytes; the frontend may write into the ANNOUNCE_HEADROOM bytes before it */
-    uint8_t *peers6;            /* peer6_count * 18 bytes, likewise */
+    uint8_t *peers4; /* peer4_count * 6 bytes; the frontend may write into the ANNOUNCE_HEADROOM bytes before it */
+    uint8_t *peers6; /* peer6_count * 18 bytes, likewise */
     struct peer_entry *entries; /* with compact=false instead of both: peer4_count + peer6_count of them, IPv4 first */
     uint32_t peers_max;
 };
@@ -163,7 +163,7 @@ struct scrape {
     void *origin_data;
     uint64_t origin_tag;
 
-    uint8_t verdict;     /* VERDICT_ACCEPTED or VERDICT_REFUSED */
+    uint8_t verdict; /* VERDICT_ACCEPTED or VERDICT_REFUSED */
     const char *failure;
     uint32_t retry_s;
 };

@@ -49,7 +49,8 @@ void tracker_call_all(struct tracker *tracker, worker_call_fn *function, void *a
             function(tracker->workers[i], argument);
             continue;
         }
-        calls[i] = (struct call_mail){.mail.deliver = run_call, .function = function, .argument = argument, .done = &done};
+        calls[i] =
+            (struct call_mail){.mail.deliver = run_call, .function = function, .argument = argument, .done = &done};
         tracker_post(tracker, i, &calls[i].mail);
     }
     for (unsigned i = 0; i < tracker->count && tracker->is_running; i++)

@@ -43,16 +43,16 @@ struct counters {
     /* Written by the frontends: one for each request, when its reply is made. */
     counter requests[PROTOCOL_COUNT][FAMILY_COUNT][ACTION_COUNT][RESULT_COUNT];
     struct latency latency[PROTOCOL_COUNT]; /* from reading the request to having sent the reply */
-    counter connections;       /* HTTP: open now */
-    counter mailed;            /* announces that had to go to another worker */
-    counter udp_send_failures; /* replies that the socket would not take */
+    counter connections;                    /* HTTP: open now */
+    counter mailed;                         /* announces that had to go to another worker */
+    counter udp_send_failures;              /* replies that the socket would not take */
 
     /* Written by the stages and the stores. */
     counter deltas_made;
     counter resets;
     counter clamps;
     counter duplicates;
-    counter gc_ns; /* spent on expiry */
+    counter gc_ns;  /* spent on expiry */
     counter swarms; /* gauges: as they are now */
     counter seeders;
     counter leechers;

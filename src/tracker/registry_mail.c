@@ -174,8 +174,8 @@ int tracker_put_torrents(struct tracker *tracker, const struct torrent_facts *fa
         return -ENOMEM;
     struct put_argument arguments[256];
     for (unsigned i = 0; i < tracker->count; i++)
-        arguments[i] = (struct put_argument){
-            .facts = facts, .numbers = numbers + starts[i], .count = starts[i + 1] - starts[i]};
+        arguments[i] =
+            (struct put_argument){.facts = facts, .numbers = numbers + starts[i], .count = starts[i + 1] - starts[i]};
     tracker_call_all(tracker, put_on_worker, arguments, sizeof *arguments);
     free(numbers);
     for (unsigned i = 0; i < tracker->count; i++)

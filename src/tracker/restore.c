@@ -45,7 +45,8 @@ static void restore_fields(struct session *session, const struct delta *delta)
 /* The flags that do not follow from place and endpoints. */
 static void restore_flags(struct torrent *torrent, uint32_t slot, uint16_t saved)
 {
-    const uint16_t kept = SESSION_STOPPED | SESSION_BEGAN_LEECHING | SESSION_SNATCHED | SESSION_GIVEN_PEER | SESSION_PARTIAL;
+    const uint16_t kept =
+        SESSION_STOPPED | SESSION_BEGAN_LEECHING | SESSION_SNATCHED | SESSION_GIVEN_PEER | SESSION_PARTIAL;
     struct session *session = swarm_session(torrent, slot);
     session->flags = (uint16_t)((session->flags & ~kept) | (saved & kept));
     if (swarm_place(torrent, slot) != PLACE_TOMBSTONE)
@@ -62,7 +63,8 @@ static int restore_endpoints(struct torrent *torrent, uint32_t slot, const struc
 }
 
 /* Where the user has several sessions here, the time that the delta counted is covered. */
-static void restore_marks(struct torrents *torrents, const struct torrent *torrent, uint32_t user, const struct delta *delta)
+static void restore_marks(struct torrents *torrents, const struct torrent *torrent, uint32_t user,
+                          const struct delta *delta)
 {
     if (delta->user_active < 2 || (delta->seed_time_s == 0 && delta->leech_time_s == 0))
         return;

@@ -17,8 +17,8 @@ static void write_slice(struct worker *worker, void *argument)
 {
     struct slice *slice = argument;
     users_read_begin();
-    slice->is_done = snapshot_write(&slice->walk, worker->context.torrents, worker->context.users, SLICE_SESSIONS,
-                                    slice->bytes);
+    slice->is_done =
+        snapshot_write(&slice->walk, worker->context.torrents, worker->context.users, SLICE_SESSIONS, slice->bytes);
     users_read_end();
 }
 

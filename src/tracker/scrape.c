@@ -62,7 +62,8 @@ static void visit(struct worker *worker, struct mail *mail)
     tracker_post(worker->tracker, next, &message->mail);
 }
 
-static void refuse(struct worker *worker, struct scrape *scrape, enum verdict verdict, const char *reason, uint32_t retry_s)
+static void refuse(struct worker *worker, struct scrape *scrape, enum verdict verdict, const char *reason,
+                   uint32_t retry_s)
 {
     scrape->verdict = (uint8_t)verdict;
     scrape->failure = reason;

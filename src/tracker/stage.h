@@ -64,7 +64,8 @@ struct stage {
 };
 
 /* Ends an announce with a failure. `reason` must outlive the reply. `retry_s` 0: retrying does not help. */
-static inline void announce_refuse(struct announce *announce, enum verdict verdict, const char *reason, uint32_t retry_s)
+static inline void announce_refuse(struct announce *announce, enum verdict verdict, const char *reason,
+                                   uint32_t retry_s)
 {
     announce->verdict = (uint8_t)verdict;
     announce->failure = reason;

@@ -160,7 +160,8 @@ struct torrent_view {
 };
 
 /* Asks the owner for one torrent and up to max_peers of its peers, and waits for the answer. 0 or -ENOMEM. */
-int tracker_view_torrent(struct tracker *tracker, const uint8_t *info_hash, size_t max_peers, struct torrent_view *view);
+int tracker_view_torrent(struct tracker *tracker, const uint8_t *info_hash, size_t max_peers,
+                         struct torrent_view *view);
 
 /* The `max` largest swarms, largest first (peers are not filled in). Returns how many. */
 size_t tracker_top_torrents(struct tracker *tracker, struct torrent_view *views, size_t max);

@@ -45,7 +45,8 @@ int64_t worker_tick(struct worker *worker);
  */
 static inline unsigned torrent_owner(const uint8_t *info_hash, unsigned workers)
 {
-    uint32_t head = (uint32_t)info_hash[0] << 24 | (uint32_t)info_hash[1] << 16 | (uint32_t)info_hash[2] << 8 | info_hash[3];
+    uint32_t head =
+        (uint32_t)info_hash[0] << 24 | (uint32_t)info_hash[1] << 16 | (uint32_t)info_hash[2] << 8 | info_hash[3];
     return head % workers;
 }
 

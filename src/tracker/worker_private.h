@@ -51,12 +51,12 @@ struct worker {
     struct context context;
     struct counters counters;
     struct chain *chain;
-    struct pool *pool;        /* the batch that is being filled */
+    struct pool *pool; /* the batch that is being filled */
     struct pool *spare_pools;
-    struct pool *held_first;  /* batches that wait for the disk, oldest first */
+    struct pool *held_first; /* batches that wait for the disk, oldest first */
     struct pool *held_last;
-    uint32_t held_count;      /* written by the worker, read by the ledger's thread */
-    bool flush_is_due;        /* the flush event is active */
+    uint32_t held_count; /* written by the worker, read by the ledger's thread */
+    bool flush_is_due;   /* the flush event is active */
     struct announce_mail *spare_mail;
     unsigned spare_mail_count;
     uint32_t mail_peers_max;

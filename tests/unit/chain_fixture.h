@@ -35,8 +35,12 @@ static inline void fixture_add_user(struct users *users, int64_t id, bool can_le
 {
     char passkey[32];
     snprintf(passkey, sizeof passkey, "passkey-%d", (int)id);
-    const struct user_facts facts = {.id = id, .passkey = passkey, .enabled = true, .can_leech = can_leech,
-                                     .upload_percent = 100, .download_percent = 100};
+    const struct user_facts facts = {.id = id,
+                                     .passkey = passkey,
+                                     .enabled = true,
+                                     .can_leech = can_leech,
+                                     .upload_percent = 100,
+                                     .download_percent = 100};
     cr_assert_eq(users_put(users, &facts), 0);
 }
 
