@@ -1,145 +1,138 @@
 /*
- * privtrak-bench chain: the middleware chain alone, in this process, without sockets, ledger or database: fills a
- * store with sessions, tells the memory that each takes, then announces for random ones and tells the time of
+ * privtrak-bench chain: the middleware chain alone, in this process, without sockets, ledger or database: fills
+ * stores with sessions, tells the memory that each takes, then announces for random ones and tells the time of
  * each announce, by stage where asked. Deltas are made and thrown away.
+ *
+ * Each worker is a thread with stores and a chain of its own, as in the daemon; they share the table of users. The main
+ * thread leads them from step to step, and reads the process's memory in between.
  */
-#include "tracker/chain.h"
-
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "base/clock.h"
+#include "bench/chain_load.h"
 #include "bench/command.h"
 #include "bench/cpu.h"
 #include "bench/options.h"
-#include "bench/random.h"
+#include "storage/swarm.h"
 
-enum { PEERS_MAX = 100, RING_RECORDS = 4096, PASSKEY_LENGTH = 32 };
+enum { WORKERS_MAX = 64, USER_BYTES = 4 };
 
 static const char settings[] = "tracker: {workers: 1, min_announce_interval: 0s}\n";
 
+enum step { STEP_MAKE, STEP_FILL, STEP_ANNOUNCE, STEP_MEASURE_STAGES, STEP_FREE };
+
 struct chain_options {
-    uint64_t torrents, sessions, users, batch, announces, numwant, seed;
+    uint64_t torrents, sessions, users, announces, numwant, seed, workers;
+    struct number_list batches;
     bool stages;
     struct cpu_list cpus;
 };
 
-/* What an announcer is: kept small, so that the load stays out of the caches' way. */
-struct announcer {
-    uint32_t torrent;
-    uint32_t user;
-    uint32_t mebibytes; /* uploaded so far */
+struct chain_worker {
+    const struct chain_run *run;
+    uint64_t number;
+    pthread_t thread;
+    struct chain_load *load;
+    struct chain_load_spent spent; /* in the last step */
 };
 
-struct place {
-    struct announce announce;
-    uint8_t buffer4[ANNOUNCE_HEADROOM + PEERS_MAX * ENDPOINT4_BYTES];
-    uint8_t buffer6[ANNOUNCE_HEADROOM + PEERS_MAX * ENDPOINT6_BYTES];
-};
-
-struct run {
+struct chain_run {
     struct chain_options options;
     struct config *config;
-    struct multipliers multipliers;
-    struct counters counters;
-    struct context context;
-    struct chain *chain;
-    struct announcer *announcers;
-    struct place places[BATCH_MAX];
-    struct random random;
-    uint64_t peers;
+    struct users *users;
+    pthread_barrier_t begin, end; /* of each step */
+    enum step step;
+    unsigned batch; /* of the step */
+    struct chain_worker workers[WORKERS_MAX];
 };
 
-static void write_passkey(char *passkey, uint64_t user)
+/* --- a worker's thread --- */
+
+static void make_load(struct chain_worker *worker)
 {
-    char text[PASSKEY_LENGTH + 1];
-    (void)snprintf(text, sizeof text, "%016" PRIx64 "%016" PRIx64, random_mix(user), random_mix(~user));
-    memcpy(passkey, text, PASSKEY_LENGTH);
+    const struct chain_options *options = &worker->run->options;
+    uint64_t number = worker->number, workers = options->workers;
+    const struct chain_load_settings load_settings = {
+        .torrents = options->torrents * (number + 1) / workers - options->torrents * number / workers,
+        .sessions = options->sessions * (number + 1) / workers - options->sessions * number / workers,
+        .users = options->users,
+        .numwant = options->numwant,
+        .seed = options->seed,
+        .worker = number,
+    };
+    worker->load = chain_load_new(&load_settings, worker->run->config, worker->run->users);
 }
 
-static int add_users(struct run *run)
+static void do_step(struct chain_worker *worker)
 {
-    for (uint64_t i = 0; i < run->options.users; i++) {
-        char passkey[PASSKEY_LENGTH + 1] = "";
-        write_passkey(passkey, i);
-        const struct user_facts facts = {.id = (int64_t)i + 1,
-                                         .passkey = passkey,
-                                         .enabled = true,
-                                         .can_leech = true,
-                                         .upload_percent = 100,
-                                         .download_percent = 100};
-        if (users_put(run->context.users, &facts) != 0)
-            return -1;
+    const struct chain_run *run = worker->run;
+    uint64_t announces = run->options.announces / run->options.workers;
+    switch (run->step) {
+    case STEP_MAKE:
+        make_load(worker);
+        break;
+    case STEP_FILL:
+        chain_load_fill(worker->load, &worker->spent);
+        chain_load_pass_time(worker->load);
+        break;
+    case STEP_MEASURE_STAGES:
+        chain_measure(chain_load_chain(worker->load), true);
+        chain_load_announce(worker->load, announces, run->batch, &worker->spent);
+        chain_measure(chain_load_chain(worker->load), false);
+        break;
+    case STEP_ANNOUNCE:
+        chain_load_announce(worker->load, announces, run->batch, &worker->spent);
+        break;
+    case STEP_FREE:
+        chain_load_free(worker->load);
+        break;
     }
-    return 0;
 }
 
-/* Every torrent gets one session, the rest go where the popular ones are. */
-static int make_announcers(struct run *run)
+static void *run_worker(void *context)
 {
-    const struct chain_options *options = &run->options;
-    struct alias *popularity = popularity_new(options->torrents, options->sessions);
-    run->announcers = malloc(options->sessions * sizeof *run->announcers);
-    if (popularity == NULL || run->announcers == NULL) {
-        alias_free(popularity);
-        return -1;
-    }
-    for (uint64_t i = 0; i < options->sessions; i++) {
-        struct announcer *announcer = &run->announcers[i];
-        announcer->torrent = i < options->torrents ? (uint32_t)i : alias_pick(popularity, &run->random);
-        announcer->user = (uint32_t)random_below(&run->random, options->users);
-        announcer->mebibytes = 0;
-    }
-    alias_free(popularity);
-    return 0;
+    struct chain_worker *worker = context;
+    struct chain_run *run = (struct chain_run *)worker->run;
+    struct error error;
+    enum step step;
+    if (cpu_pin(&run->options.cpus, worker->number, &error) != 0)
+        fprintf(stderr, "privtrak-bench: %s\n", error.text);
+    users_thread_register();
+    do {
+        pthread_barrier_wait(&run->begin);
+        step = run->step;
+        do_step(worker);
+        pthread_barrier_wait(&run->end);
+    } while (step != STEP_FREE);
+    users_thread_unregister();
+    return NULL;
 }
 
-static void fill(struct run *run, struct place *place, uint64_t number)
+/* --- the main thread --- */
+
+static void take_step(struct chain_run *run, enum step step, unsigned batch)
 {
-    struct announcer *announcer = &run->announcers[number];
-    struct announce *announce = &place->announce;
-    memset(announce, 0, sizeof *announce);
-    for (int i = 0; i < 3; i++) {
-        uint64_t part = random_mix(announcer->torrent * UINT64_C(3) + (uint64_t)i);
-        memcpy(announce->info_hash + 6 * i, &part, i < 2 ? 6 : 8);
-    }
-    memcpy(announce->peer_id, "-qB4630-", 8);
-    uint64_t tail = random_mix(number);
-    memcpy(announce->peer_id + 8, &tail, 8);
-    memcpy(announce->peer_id + 16, &number, 4);
-    announce->uploaded = (uint64_t)announcer->mebibytes++ << 20;
-    announce->left = number % 4 == 0 ? 1000 : 0;
-    announce->key = (uint32_t)tail;
-    announce->numwant = (int32_t)run->options.numwant;
-    announce->protocol = PROTOCOL_UDP;
-    announce->compact = true;
-    announce->source = (struct address){.family = 4, .port = (uint16_t)(1024 + number % 60000)};
-    memcpy(announce->source.ip, &tail, 4);
-    announce->passkey_length = PASSKEY_LENGTH;
-    write_passkey(announce->passkey, announcer->user);
-    announce->peers4 = place->buffer4 + ANNOUNCE_HEADROOM;
-    announce->peers6 = place->buffer6 + ANNOUNCE_HEADROOM;
-    announce->peers_max = PEERS_MAX;
+    run->step = step;
+    run->batch = batch;
+    pthread_barrier_wait(&run->begin);
+    pthread_barrier_wait(&run->end);
 }
 
-/* Runs the first `count` places; returns the CPU time of the chain alone, in nanoseconds. */
-static int64_t run_batch(struct run *run, unsigned count)
+static struct chain_load_spent sum_of(const struct chain_run *run)
 {
-    struct announce *announces[BATCH_MAX];
-    for (unsigned i = 0; i < count; i++)
-        announces[i] = &run->places[i].announce;
-    int64_t begin_ns = cpu_thread_ns(); /* not the wall clock: others may want the core, too */
-    chain_run(run->chain, announces, count);
-    int64_t spent_ns = cpu_thread_ns() - begin_ns;
-    for (unsigned i = 0; i < count; i++)
-        run->peers += announces[i]->peer4_count;
-    size_t deltas;
-    while (ring_peek(run->context.ring, RING_RECORDS, &deltas), deltas > 0)
-        ring_release(run->context.ring, deltas);
-    return spent_ns;
+    struct chain_load_spent sum = {0};
+    for (uint64_t i = 0; i < run->options.workers; i++) {
+        const struct chain_load_spent *one = &run->workers[i].spent;
+        sum.ns += one->ns;
+        sum.slowest_ns = one->slowest_ns > sum.slowest_ns ? one->slowest_ns : sum.slowest_ns;
+        sum.announces += one->announces;
+        sum.peers += one->peers;
+    }
+    return sum;
 }
 
 static size_t resident_bytes(void)
@@ -153,52 +146,99 @@ static size_t resident_bytes(void)
     return (size_t)resident * (size_t)sysconf(_SC_PAGESIZE);
 }
 
-static void fill_store(struct run *run)
+static void print_part(const char *name, double bytes, double sessions)
 {
-    size_t before = resident_bytes();
-    int64_t spent_ns = 0;
-    int64_t slowest_ns = 0;
-    for (uint64_t at = 0; at < run->options.sessions;) {
-        unsigned count = 0;
-        for (; count < BATCH_MAX && at < run->options.sessions; at++)
-            fill(run, &run->places[count++], at);
-        run->context.now_ms += 1;
-        int64_t batch_ns = run_batch(run, count);
-        spent_ns += batch_ns;
-        slowest_ns = batch_ns > slowest_ns ? batch_ns : slowest_ns;
-    }
-    const struct torrent_totals *totals = torrents_totals(run->context.torrents);
-    uint64_t sessions = totals->seeders + totals->leechers + totals->tombstones;
-    size_t grown = resident_bytes() - before;
-    printf("filled     %" PRIu64 " sessions in %" PRIu64 " swarms, %" PRId64 " ns an announce, slowest batch %.2f ms\n",
-           sessions, totals->swarms, spent_ns / (int64_t)run->options.sessions, (double)slowest_ns / 1e6);
-    printf("memory     %.1f bytes a session of resident growth (sessions %.1f, torrents and index %.1f)\n",
-           (double)grown / (double)sessions, (double)torrents_session_memory(run->context.torrents) / (double)sessions,
-           (double)torrents_memory(run->context.torrents) / (double)sessions);
+    printf("             %7.2f  %s\n", bytes / sessions, name);
 }
 
-static void announce_randomly(struct run *run)
+/* Where the bytes of a session go. What has no room of its own in the stores' accounts is what is left. */
+static void print_memory(const struct chain_run *run, uint64_t sessions, size_t grown)
 {
-    const struct chain_options *options = &run->options;
-    int64_t spent_ns = 0, slowest_ns = 0;
-    uint64_t announced = 0;
-    run->peers = 0;
-    run->context.now_ms += 1800000; /* half an hour later: nobody is too early */
-    chain_measure(run->chain, options->stages);
-    while (announced < options->announces) {
-        for (unsigned i = 0; i < options->batch; i++)
-            fill(run, &run->places[i], random_below(&run->random, options->sessions));
-        int64_t batch_ns = run_batch(run, (unsigned)options->batch);
-        spent_ns += batch_ns;
-        slowest_ns = batch_ns > slowest_ns ? batch_ns : slowest_ns;
-        announced += options->batch;
+    double count = (double)sessions, chunks = 0, torrents = 0, records = 0;
+    for (uint64_t i = 0; i < run->options.workers; i++) {
+        const struct torrents *store = chain_load_torrents(run->workers[i].load);
+        chunks += (double)torrents_session_memory(store);
+        torrents += (double)torrents_memory(store);
+        records += (double)torrents_count(store) * (double)sizeof(struct torrent);
     }
-    printf("announces  %" PRIu64 " in batches of %" PRIu64 ": %.1f ns each, %.1f peers each, slowest batch %.3f ms\n",
-           announced, options->batch, (double)spent_ns / (double)announced, (double)run->peers / (double)announced,
-           (double)slowest_ns / 1e6);
-    for (unsigned i = 0; options->stages && i < chain_stage_count(); i++)
-        printf("stage      %-18s %6.1f ns\n", chain_stage_name(i),
-               (double)chain_stage_ns(run->chain, i) / (double)announced);
+    double slots = count * (USER_BYTES + ENDPOINT4_BYTES + sizeof(struct session));
+    printf("memory       %7.2f  bytes a session of resident growth, of these\n", (double)grown / count);
+    print_part("record: counters, times, port, key, flags, peer id", count * (double)sizeof(struct session), count);
+    print_part("user", count * USER_BYTES, count);
+    print_part("endpoint", count * ENDPOINT4_BYTES, count);
+    print_part("room in chunks and pages that no session has", chunks - slots, count);
+    print_part("torrents", records, count);
+    print_part("index of torrents, and room for more of them", torrents - records, count);
+    print_part("all else: index of large swarms, peer ids kept whole, the allocator", (double)grown - chunks - torrents,
+               count);
+}
+
+static void fill_stores(struct chain_run *run)
+{
+    uint64_t sessions = 0, swarms = 0;
+    take_step(run, STEP_MAKE, 0);
+    for (uint64_t i = 0; i < run->options.workers; i++) {
+        if (run->workers[i].load == NULL) {
+            fprintf(stderr, "privtrak-bench: out of memory\n");
+            exit(EXIT_FAILED);
+        }
+    }
+    size_t before = resident_bytes();
+    take_step(run, STEP_FILL, 0);
+    size_t grown = resident_bytes() - before;
+    for (uint64_t i = 0; i < run->options.workers; i++) {
+        const struct torrent_totals *totals = torrents_totals(chain_load_torrents(run->workers[i].load));
+        sessions += totals->seeders + totals->leechers + totals->tombstones;
+        swarms += totals->swarms;
+    }
+    struct chain_load_spent spent = sum_of(run);
+    printf("filled       %" PRIu64 " sessions in %" PRIu64 " swarms, %.0f ns an announce, slowest 64 in %.2f ms\n",
+           sessions, swarms, (double)spent.ns / (double)spent.announces, (double)spent.slowest_ns / 1e6);
+    print_memory(run, sessions, grown);
+}
+
+static void print_announces(const struct chain_run *run, uint64_t batch)
+{
+    struct chain_load_spent spent = sum_of(run);
+    printf("batch %3" PRIu64 "    %7.1f  ns an announce, %.1f peers each, slowest 64 in %.3f ms\n", batch,
+           (double)spent.ns / (double)spent.announces, (double)spent.peers / (double)spent.announces,
+           (double)spent.slowest_ns / 1e6);
+    double sum = 0;
+    for (uint64_t i = 0; run->options.workers > 1 && i < run->options.workers; i++) {
+        const struct chain_load_spent *one = &run->workers[i].spent;
+        double each_ns = (double)one->ns / (double)one->announces;
+        printf("  worker %-2" PRIu64 "  %7.1f  ns\n", i, each_ns);
+        sum += 1e9 / each_ns;
+    }
+    if (run->options.workers > 1)
+        printf("  in sum     %.0f announces a second, each worker on a core of its own\n", sum);
+}
+
+static void print_stages(const struct chain_run *run)
+{
+    struct chain_load_spent spent = sum_of(run);
+    for (unsigned i = 0; i < chain_stage_count(); i++) {
+        double ns = 0;
+        for (uint64_t j = 0; j < run->options.workers; j++)
+            ns += (double)chain_stage_ns(chain_load_chain(run->workers[j].load), i);
+        printf("  stage      %7.1f  ns %s\n", ns / (double)spent.announces, chain_stage_name(i));
+    }
+}
+
+static void measure(struct chain_run *run)
+{
+    const struct number_list *batches = &run->options.batches;
+    fill_stores(run);
+    for (size_t i = 0; i < batches->count; i++) {
+        take_step(run, STEP_ANNOUNCE, (unsigned)batches->items[i]);
+        print_announces(run, batches->items[i]);
+    }
+    /* In a run of its own, because the clock costs something at each stage, too. */
+    if (run->options.stages) {
+        take_step(run, STEP_MEASURE_STAGES, (unsigned)batches->items[batches->count - 1]);
+        print_stages(run);
+    }
+    take_step(run, STEP_FREE, 0);
 }
 
 static void print_fault(void *context, const char *message)
@@ -207,42 +247,44 @@ static void print_fault(void *context, const char *message)
     fprintf(stderr, "privtrak-bench: %s\n", message);
 }
 
-static int set_up(struct run *run)
+static int run_workers(struct chain_run *run)
 {
+    uint64_t workers = run->options.workers;
     run->config = config_parse("chain", settings, strlen(settings), print_fault, NULL);
-    run->multipliers = (struct multipliers){.upload_percent = 100, .download_percent = 100};
-    run->context = (struct context){
-        .config = run->config,
-        .torrents = torrents_new(),
-        .users = users_new(),
-        .clients = clients_new(),
-        .multipliers = &run->multipliers,
-        .ring = ring_new(RING_RECORDS),
-        .counters = &run->counters,
-        .now_ms = clock_now_ms(),
-        .random = run->options.seed | 1,
-    };
-    const struct context *context = &run->context;
-    bool made = run->config != NULL && context->torrents != NULL && context->users != NULL &&
-                context->clients != NULL && context->ring != NULL;
-    run->chain = made ? chain_new(&run->context) : NULL;
-    random_init(&run->random, run->options.seed);
-    if (run->chain != NULL && add_users(run) == 0 && make_announcers(run) == 0)
-        return 0;
-    fprintf(stderr, "privtrak-bench: out of memory\n");
-    return -1;
+    run->users = users_new();
+    if (run->config == NULL || run->users == NULL || chain_load_add_users(run->users, run->options.users) != 0) {
+        fprintf(stderr, "privtrak-bench: out of memory\n");
+        return EXIT_FAILED;
+    }
+    (void)pthread_barrier_init(&run->begin, NULL, (unsigned)workers + 1);
+    (void)pthread_barrier_init(&run->end, NULL, (unsigned)workers + 1);
+    for (uint64_t i = 0; i < workers; i++) {
+        run->workers[i] = (struct chain_worker){.run = run, .number = i};
+        if (pthread_create(&run->workers[i].thread, NULL, run_worker, &run->workers[i]) != 0) {
+            fprintf(stderr, "privtrak-bench: no thread for a worker\n");
+            exit(EXIT_FAILED); /* those that wait for it would wait for ever */
+        }
+    }
+    measure(run);
+    for (uint64_t i = 0; i < workers; i++)
+        pthread_join(run->workers[i].thread, NULL);
+    return EXIT_GOOD;
 }
 
-static void tear_down(struct run *run)
+static int check(struct chain_options *options, struct error *error)
 {
-    chain_free(run->chain);
-    ring_free(run->context.ring);
-    torrents_free(run->context.torrents);
-    clients_free(run->context.clients);
-    users_free(run->context.users);
-    config_free(run->config);
-    free(run->announcers);
-    free(run);
+    if (options->sessions < options->torrents)
+        return error_set(error, "--sessions: fewer than --torrents");
+    if (options->torrents < options->workers)
+        return error_set(error, "--torrents: fewer than --workers");
+    if (options->batches.count == 0)
+        options->batches = (struct number_list){.items = {BATCH_MAX}, .count = 1};
+    /* A core each, where nothing else is said. */
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    for (uint64_t i = 0; options->workers > 1 && i < options->workers && options->cpus.count == i && (long)i < cores;
+         i++)
+        options->cpus.items[options->cpus.count++] = (uint16_t)i;
+    return 0;
 }
 
 static int chain_run_command(int argc, char **argv)
@@ -250,20 +292,25 @@ static int chain_run_command(int argc, char **argv)
     struct chain_options options = {.torrents = 100000,
                                     .sessions = 1000000,
                                     .users = 50000,
-                                    .batch = BATCH_MAX,
                                     .announces = 2000000,
                                     .numwant = 30,
+                                    .workers = 1,
                                     .seed = 1};
     const struct option_entry entries[] = {
         {"torrents", OPTION_NUMBER, &options.torrents, 1, 100000000, NULL, "N",
-         "torrents, each with a session (100000)"},
-        {"sessions", OPTION_NUMBER, &options.sessions, 1, 1000000000, NULL, "N", "sessions in all (1000000)"},
+         "torrents of all workers, each with a session (100000)"},
+        {"sessions", OPTION_NUMBER, &options.sessions, 1, 1000000000, NULL, "N", "sessions of all workers (1000000)"},
         {"users", OPTION_NUMBER, &options.users, 1, 100000000, NULL, "N", "users (50000)"},
-        {"batch", OPTION_NUMBER, &options.batch, 1, BATCH_MAX, NULL, "N", "announces a batch (64)"},
-        {"announces", OPTION_NUMBER, &options.announces, 1, INT64_MAX, NULL, "N", "announces that are timed (2000000)"},
-        {"numwant", OPTION_NUMBER, &options.numwant, 0, PEERS_MAX, NULL, "N", "peers that each wants (30)"},
-        {"stages", OPTION_FLAG, &options.stages, 0, 0, NULL, NULL, "time each stage too, which costs some ns itself"},
-        {"cpu", OPTION_CPUS, &options.cpus, 0, 0, NULL, "LIST", "CPU to run on"},
+        {"workers", OPTION_NUMBER, &options.workers, 1, WORKERS_MAX, NULL, "N",
+         "threads, each with its share of torrents and sessions and a core (1)"},
+        {"batch", OPTION_NUMBERS, &options.batches, 1, BATCH_MAX, NULL, "LIST",
+         "announces a batch, in turn, such as 1,8,64 (64)"},
+        {"announces", OPTION_NUMBER, &options.announces, 1, INT64_MAX, NULL, "N",
+         "announces that are timed for each batch size (2000000)"},
+        {"numwant", OPTION_NUMBER, &options.numwant, 0, CHAIN_LOAD_PEERS_MAX, NULL, "N", "peers that each wants (30)"},
+        {"stages", OPTION_FLAG, &options.stages, 0, 0, NULL, NULL,
+         "then announce once more and time each stage, which costs some ns itself"},
+        {"cpu", OPTION_CPUS, &options.cpus, 0, 0, NULL, "LIST", "CPUs to pin the workers to, in turn"},
         {"seed", OPTION_NUMBER, &options.seed, 0, INT64_MAX, NULL, "N", "all chance follows from it (1)"},
         {.name = NULL},
     };
@@ -271,21 +318,16 @@ static int chain_run_command(int argc, char **argv)
     if (status >= 0)
         return status;
     struct error error = {.text = ""};
-    struct run *run = options.sessions < options.torrents ? NULL : calloc(1, sizeof *run);
-    if (run == NULL || cpu_pin(&options.cpus, 0, &error) != 0) {
-        fprintf(stderr, "privtrak-bench: %s\n", run == NULL ? "--sessions: fewer than --torrents" : error.text);
-        free(run);
+    struct chain_run *run = check(&options, &error) == 0 ? calloc(1, sizeof *run) : NULL;
+    if (run == NULL) {
+        fprintf(stderr, "privtrak-bench: %s\n", error.text[0] != '\0' ? error.text : "out of memory");
         return EXIT_USAGE;
     }
-    users_thread_register();
     run->options = options;
-    status = set_up(run) == 0 ? EXIT_GOOD : EXIT_FAILED;
-    if (status == EXIT_GOOD) {
-        fill_store(run);
-        announce_randomly(run);
-    }
-    tear_down(run);
-    users_thread_unregister();
+    status = run_workers(run);
+    users_free(run->users);
+    config_free(run->config);
+    free(run);
     return status;
 }
 

@@ -42,6 +42,24 @@ int option_read_integer(const char *text, int64_t low, int64_t high, int64_t *va
     return 0;
 }
 
+int option_read_numbers(const char *text, uint64_t low, uint64_t high, struct number_list *list)
+{
+    list->count = 0;
+    for (;;) {
+        size_t word = strcspn(text, ",");
+        char number[24];
+        if (word >= sizeof number || list->count == NUMBERS_MAX)
+            return -1;
+        memcpy(number, text, word);
+        number[word] = '\0';
+        if (option_read_number(number, low, high, &list->items[list->count++]) < 0)
+            return -1;
+        if (text[word] == '\0')
+            return 0;
+        text += word + 1;
+    }
+}
+
 int option_read_percent(const char *text, double *value)
 {
     /* strtod would take "inf", hex and a sign as well. */
@@ -195,6 +213,8 @@ static int read_value(const struct option_entry *entry, const char *text)
         return option_read_number(text, entry->low, entry->high, entry->value);
     case OPTION_INTEGER:
         return option_read_integer(text, (int64_t)entry->low, (int64_t)entry->high, entry->value);
+    case OPTION_NUMBERS:
+        return option_read_numbers(text, entry->low, entry->high, entry->value);
     case OPTION_PERCENT:
         return option_read_percent(text, entry->value);
     case OPTION_DURATION:
@@ -225,6 +245,9 @@ static int refuse_value(const struct option_entry *entry, const char *text, stru
     case OPTION_INTEGER:
         return error_set(error, "--%s: found %s, allowed %jd to %jd", entry->name, text, (intmax_t)(int64_t)entry->low,
                          (intmax_t)(int64_t)entry->high);
+    case OPTION_NUMBERS:
+        return error_set(error, "--%s: found %s, allowed a list such as 1,8 of numbers from %ju to %ju", entry->name,
+                         text, (uintmax_t)entry->low, (uintmax_t)entry->high);
     case OPTION_PERCENT:
         return error_set(error, "--%s: found %s, allowed 0 to 100", entry->name, text);
     case OPTION_DURATION:

@@ -12,7 +12,7 @@
 
 #include "base/error.h"
 
-enum { ENDPOINTS_MAX = 16, CPUS_MAX = 256, TEXTS_MAX = 16, OPTIONS_MAX = 48 };
+enum { ENDPOINTS_MAX = 16, CPUS_MAX = 256, TEXTS_MAX = 16, NUMBERS_MAX = 16, OPTIONS_MAX = 48 };
 
 /* An address to listen at or to send to. */
 struct endpoint {
@@ -30,6 +30,11 @@ struct cpu_list {
     size_t count; /* 0: no pinning */
 };
 
+struct number_list {
+    uint64_t items[NUMBERS_MAX];
+    size_t count;
+};
+
 struct text_list {
     const char *items[TEXTS_MAX];
     size_t count;
@@ -39,6 +44,7 @@ enum option_kind {
     OPTION_FLAG,      /* bool */
     OPTION_NUMBER,    /* uint64_t, between low and high */
     OPTION_INTEGER,   /* int64_t, between (int64_t)low and high: may be negative */
+    OPTION_NUMBERS,   /* struct number_list: 1,8,64, each between low and high */
     OPTION_PERCENT,   /* double, 0 to 100 */
     OPTION_DURATION,  /* int64_t, nanoseconds: 200ms, 10s, 2m, 1h */
     OPTION_TEXT,      /* const char *, not empty */
@@ -80,6 +86,7 @@ int options_handle(const struct option_entry *entries, const char *usage, int ar
 /* The readers behind the table; each returns 0, or -1 where `text` is not wholly such a value. */
 int option_read_number(const char *text, uint64_t low, uint64_t high, uint64_t *value);
 int option_read_integer(const char *text, int64_t low, int64_t high, int64_t *value);
+int option_read_numbers(const char *text, uint64_t low, uint64_t high, struct number_list *list);
 int option_read_percent(const char *text, double *value);
 int option_read_duration(const char *text, int64_t *nanoseconds);
 int option_read_choice(const char *text, const char *choices, int *value);

@@ -24,6 +24,16 @@ Test(bench_options, integers_may_be_negative)
     cr_expect_lt(option_read_integer("-", -1, 1000, &value), 0);
 }
 
+Test(bench_options, lists_of_numbers_are_read_whole)
+{
+    struct number_list list;
+    cr_expect(option_read_numbers("8", 1, 64, &list) == 0 && list.count == 1 && list.items[0] == 8);
+    cr_expect(option_read_numbers("1,8,64", 1, 64, &list) == 0 && list.count == 3 && list.items[2] == 64);
+    static const char *const bad[] = {"", ",", "1,", ",1", "0", "65", "1,65", "1 2", "1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        cr_expect_lt(option_read_numbers(bad[i], 1, 64, &list), 0, "'%s'", bad[i]);
+}
+
 Test(bench_options, percentages_go_from_0_to_100)
 {
     double value;
