@@ -27,8 +27,9 @@ static uint32_t stalest_of(const struct torrent *torrent, uint32_t user, uint32_
 {
     uint32_t stalest = SLOT_NONE;
     *active = 0;
-    uint32_t slot = SLOT_NONE;
-    while ((slot = swarm_next_of_user(torrent, user, slot)) != SLOT_NONE) {
+    struct swarm_walk walk;
+    uint32_t slot = swarm_first_of_user(torrent, user, &walk);
+    for (; slot != SLOT_NONE; slot = swarm_next_of_user(&walk)) {
         if (swarm_place(torrent, slot) == PLACE_TOMBSTONE)
             continue;
         ++*active;

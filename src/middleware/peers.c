@@ -49,8 +49,9 @@ static void hide_slots(const struct context *context, const struct announce *ann
         pick->hidden[pick->hidden_count++] = announce->slot;
         return;
     }
-    uint32_t slot = SLOT_NONE;
-    while ((slot = swarm_next_of_user(announce->torrent, announce->user->index, slot)) != SLOT_NONE)
+    struct swarm_walk walk;
+    uint32_t slot = swarm_first_of_user(announce->torrent, announce->user->index, &walk);
+    for (; slot != SLOT_NONE; slot = swarm_next_of_user(&walk))
         if (swarm_place(announce->torrent, slot) != PLACE_TOMBSTONE && pick->hidden_count < PICK_HIDDEN_MAX)
             pick->hidden[pick->hidden_count++] = slot;
 }

@@ -54,8 +54,9 @@ static struct others look_at_others(const struct context *context, const struct 
 {
     const struct torrent *torrent = announce->torrent;
     struct others others = {.oldest = SLOT_NONE};
-    uint32_t slot = SLOT_NONE;
-    while ((slot = swarm_next_of_user(torrent, announce->user->index, slot)) != SLOT_NONE) {
+    struct swarm_walk walk;
+    uint32_t slot = swarm_first_of_user(torrent, announce->user->index, &walk);
+    for (; slot != SLOT_NONE; slot = swarm_next_of_user(&walk)) {
         const struct session *session = swarm_session(torrent, slot);
         others.count++;
         others.has_snatched |= (session->flags & SESSION_SNATCHED) != 0;

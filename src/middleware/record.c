@@ -6,8 +6,9 @@
 struct user_presence user_presence(const struct torrent *torrent, uint32_t user)
 {
     struct user_presence presence = {.left = COUNTER_MAX};
-    uint32_t slot = SLOT_NONE;
-    while ((slot = swarm_next_of_user(torrent, user, slot)) != SLOT_NONE) {
+    struct swarm_walk walk;
+    uint32_t slot = swarm_first_of_user(torrent, user, &walk);
+    for (; slot != SLOT_NONE; slot = swarm_next_of_user(&walk)) {
         enum swarm_place place = swarm_place(torrent, slot);
         if (place == PLACE_TOMBSTONE)
             continue;

@@ -1,187 +1,358 @@
-/*
- * index: see index.h. Two tables at most: tables[1] is the current one, tables[0] the
- * smaller one that is being emptied into it. An entry's place follows from its
- * tag, so that moving it needs no look at what it refers to.
- */
+/* index: see index.h. */
 #include "storage/index.h"
 
-#include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum {
-    START = 64,
-    MOVES = 8, /* places of the old table that an insert empties: done long before the new one is full */
+    LINE_BYTES = INDEX_LINE * sizeof(uint32_t),
+    SEGMENT_ENTRIES = 256, /* on average: those that await their split hold up to twice as many */
+    LEAST_REFERENCE_BITS = 8,
+    REFERENCE_BITS_MAX = 26,
+    LINES_MAX = UINT16_MAX,
+    LINES_OF_CLASSES = 48, /* the largest of line_counts */
 };
+_Static_assert(INDEX_REFERENCE_MAX == (1 << REFERENCE_BITS_MAX) - 2, "the highest reference + 1 fits");
 
-#define DELETED UINT32_MAX
+/* Lines of the segments that come from `memory`; larger ones, with very many references of one hash, from the heap. */
+static const uint8_t line_counts[] = {1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 14,
+                                      16, 18, 20, 22, 24, 26, 28, 30, 32, 36, 40, 44, 48};
+enum { CLASSES = sizeof line_counts };
+_Static_assert(CLASSES <= (int)MEMORY_CLASSES, "memory has a class for each size of segments");
 
-struct entry {
-    uint32_t tag;       /* the hash's upper half */
-    uint32_t reference; /* stored + 1; 0: unused */
-};
-
-struct table {
-    struct entry *entries;
-    uint64_t mask;
-    uint64_t used; /* deleted ones too */
-};
-
-struct index {
-    struct table tables[2];
-    uint64_t moved; /* how far the old table is emptied */
-    size_t count;
-};
-
-static uint32_t tag_of(uint64_t hash)
+struct memory *index_memory_new(void)
 {
-    return (uint32_t)(hash >> 32);
+    size_t sizes[CLASSES];
+    for (unsigned i = 0; i < CLASSES; i++)
+        sizes[i] = line_counts[i] * (size_t)LINE_BYTES;
+    return memory_new(sizes, CLASSES);
 }
 
-static int table_make(struct table *table, uint64_t size)
+void index_init(struct index *index, struct memory *memory)
 {
-    struct entry *entries = calloc(size, sizeof *entries);
+    *index = (struct index){.memory = memory, .reference_bits = LEAST_REFERENCE_BITS};
+}
+
+static struct index_segment *segment_at(const struct index *index, uint32_t number)
+{
+    return paged_at(&index->segments, number, sizeof(struct index_segment));
+}
+
+/* --- memory of a segment --- */
+
+/* At most seven eighths are used: there is always a line with room, where searches end. */
+static uint32_t most_entries(uint32_t lines)
+{
+    return lines * INDEX_LINE / 8 * 7;
+}
+
+/* The smallest class with room for so many entries; CLASSES: none has. */
+static unsigned class_for(uint32_t entries)
+{
+    unsigned class = 0;
+    while (class < CLASSES && most_entries(line_counts[class]) < entries)
+        class++;
+    return class;
+}
+
+static uint32_t lines_for(uint32_t entries)
+{
+    unsigned class = class_for(entries);
+    return class < CLASSES ? line_counts[class] : entries / (INDEX_LINE / 2) + 1; /* beyond: half full */
+}
+
+static unsigned class_of_lines(uint32_t lines)
+{
+    unsigned class = 0;
+    while (class < CLASSES && line_counts[class] != lines)
+        class++;
+    return class;
+}
+
+static uint32_t *take_lines(struct index *index, uint32_t lines)
+{
+    unsigned class = class_of_lines(lines);
+    uint32_t *entries;
+    if (index->memory != NULL && class < CLASSES)
+        entries = memory_take(index->memory, class);
+    else
+        entries = lines > LINES_MAX ? NULL : aligned_alloc(LINE_BYTES, lines * (size_t)LINE_BYTES);
     if (entries == NULL)
-        return -1;
-    *table = (struct table){.entries = entries, .mask = size - 1};
-    return 0;
-}
-
-struct index *index_new(void)
-{
-    struct index *index = calloc(1, sizeof *index);
-    if (index != NULL && table_make(&index->tables[1], START) != 0) {
-        free(index);
         return NULL;
-    }
-    return index;
+    memset(entries, 0, lines * (size_t)LINE_BYTES);
+    index->lines += lines;
+    return entries;
 }
 
-void index_free(struct index *index)
+static void give_lines(struct index *index, uint32_t *entries, uint32_t lines)
 {
-    if (index == NULL)
+    if (lines == 0)
         return;
-    free(index->tables[0].entries);
-    free(index->tables[1].entries);
-    free(index);
+    unsigned class = class_of_lines(lines);
+    if (index->memory != NULL && class < CLASSES)
+        memory_give(index->memory, class, entries);
+    else
+        free(entries);
+    index->lines -= lines;
 }
 
-static uint32_t walk_on(struct index_walk *walk)
+void index_clear(struct index *index)
 {
-    for (; walk->table >= 0; walk->table--, walk->at = walk->tag) {
-        const struct table *table = &walk->index->tables[walk->table];
-        if (table->entries == NULL)
-            continue;
-        for (;;) {
-            struct entry entry = table->entries[walk->at++ & table->mask];
-            if (entry.reference == 0)
-                break;
-            if (entry.tag == walk->tag && entry.reference != DELETED)
-                return entry.reference - 1;
-        }
-    }
-    return INDEX_NONE;
+    for (uint32_t i = 0; i < index->segment_count; i++)
+        give_lines(index, segment_at(index, i)->entries, segment_at(index, i)->lines);
+    paged_clear(&index->segments);
+    index_init(index, index->memory);
 }
 
-uint32_t index_first(const struct index *index, uint64_t hash, struct index_walk *walk)
+/* --- entries of a segment --- */
+
+static uint32_t tag_mask(const struct index_segment *segment)
 {
-    *walk = (struct index_walk){.index = index, .tag = tag_of(hash), .at = tag_of(hash), .table = 1};
-    return walk_on(walk);
+    return UINT32_MAX << segment->reference_bits;
 }
 
-uint32_t index_next(struct index_walk *walk)
+static uint32_t *line_at(const struct index_segment *segment, uint32_t line)
 {
-    return walk_on(walk);
+    return segment->entries + (size_t)line * INDEX_LINE;
 }
 
-void index_prefetch(const struct index *index, uint64_t hash)
+static uint32_t line_after(const struct index_segment *segment, uint32_t line)
 {
-    __builtin_prefetch(&index->tables[1].entries[tag_of(hash) & index->tables[1].mask]);
+    return line + 1 == segment->lines ? 0 : line + 1;
 }
 
-static void table_add(struct table *table, struct entry entry)
+static uint32_t home_of(const struct index_segment *segment, uint32_t entry)
 {
-    uint64_t i = entry.tag;
-    while (table->entries[i & table->mask].reference != 0)
-        i++;
-    table->entries[i & table->mask] = entry;
-    table->used++;
+    return index_home(entry & tag_mask(segment), segment->lines);
 }
 
-/* Empties the next few places of the old table. What it moved stays there as deleted, so that walks still pass. */
-static void move_some(struct index *index, unsigned places)
+static uint32_t *unused_in(uint32_t *line)
 {
-    struct table *old = &index->tables[0];
-    for (; old->entries != NULL && places > 0; places--) {
-        struct entry *entry = &old->entries[index->moved];
-        if (entry->reference != 0 && entry->reference != DELETED) {
-            table_add(&index->tables[1], *entry);
-            entry->reference = DELETED; /* unused places stay so: walks end there */
-        }
-        if (index->moved++ == old->mask) {
-            free(old->entries);
-            *old = (struct table){.entries = NULL};
-        }
-    }
+    for (unsigned i = 0; i < INDEX_LINE; i++)
+        if (line[i] == 0)
+            return &line[i];
+    return NULL;
 }
 
-static bool is_crowded(const struct table *table)
+/* There is room. */
+static void put(struct index_segment *segment, uint32_t entry)
 {
-    return (table->used + 1) * 4 > (table->mask + 1) * 3;
+    uint32_t line = home_of(segment, entry);
+    uint32_t *place;
+    while ((place = unused_in(line_at(segment, line))) == NULL)
+        line = line_after(segment, line);
+    *place = entry;
+    segment->used++;
 }
 
-/* Begins a new table, of the size that what is really there needs: deleted entries stay behind. */
-static int begin_table(struct index *index)
+/* The same entry where references take more bits: the tag loses its lowest. */
+static uint32_t convert(uint32_t entry, unsigned from_bits, unsigned to_bits)
 {
-    move_some(index, UINT32_MAX); /* nothing is left to move, but for a table that filled up with deletions */
-    uint64_t size = index->tables[1].mask + 1;
-    if (index->count * 2 > size)
-        size *= 2;
-    struct table fresh;
-    if (table_make(&fresh, size) != 0)
+    uint32_t reference = entry & ~(UINT32_MAX << from_bits);
+    return (entry & UINT32_MAX << from_bits & UINT32_MAX << to_bits) | reference;
+}
+
+/* How wide references are in a segment of so many lines that takes over another's entries: never less than there. */
+static uint8_t bits_for(const struct index *index, const struct index_segment *old, uint32_t lines)
+{
+    if (lines > LINES_OF_CLASSES)
+        return REFERENCE_BITS_MAX; /* so that `widen` need not work on the very large */
+    return old->reference_bits > index->reference_bits ? old->reference_bits : index->reference_bits;
+}
+
+static void put_all(struct index_segment *segment, const uint32_t *entries, uint32_t lines, unsigned bits)
+{
+    for (uint32_t i = 0; i < lines * INDEX_LINE; i++)
+        if (entries[i] != 0)
+            put(segment, convert(entries[i], bits, segment->reference_bits));
+}
+
+/* Puts all entries into lines for `room` entries. */
+static int rebuild(struct index *index, struct index_segment *segment, uint32_t room)
+{
+    uint32_t lines = room == 0 ? 0 : lines_for(room);
+    struct index_segment fresh = {.lines = (uint16_t)lines, .reference_bits = bits_for(index, segment, lines)};
+    if (lines > 0 && (fresh.entries = take_lines(index, lines)) == NULL)
         return -1;
-    index->tables[0] = index->tables[1];
-    index->tables[1] = fresh;
-    index->moved = 0;
+    put_all(&fresh, segment->entries, segment->lines, segment->reference_bits);
+    give_lines(index, segment->entries, segment->lines);
+    *segment = fresh;
     return 0;
 }
 
-int index_add(struct index *index, uint64_t hash, uint32_t reference)
+/* Makes room for references of the index's present width, where the entries stand: needs no memory. */
+static void widen(const struct index *index, struct index_segment *segment)
 {
-    move_some(index, MOVES);
-    if (is_crowded(&index->tables[1]) && begin_table(index) != 0)
+    uint32_t kept[LINES_OF_CLASSES * INDEX_LINE];
+    size_t bytes = segment->lines * (size_t)LINE_BYTES;
+    if (bytes == 0) {
+        segment->reference_bits = index->reference_bits;
+        return;
+    }
+    memcpy(kept, segment->entries, bytes);
+    memset(segment->entries, 0, bytes);
+    unsigned bits = segment->reference_bits;
+    segment->reference_bits = index->reference_bits;
+    segment->used = 0;
+    put_all(segment, kept, segment->lines, bits);
+}
+
+static bool fits(const struct index_segment *segment, uint32_t reference)
+{
+    return (reference + 1) >> segment->reference_bits == 0;
+}
+
+/* The place of that very entry. */
+static uint32_t *find(const struct index_segment *segment, uint64_t hash, uint32_t reference, uint32_t *line)
+{
+    uint32_t entry = ((uint32_t)(hash >> 32) & tag_mask(segment)) | (reference + 1);
+    for (*line = home_of(segment, entry);; *line = line_after(segment, *line)) {
+        uint32_t *entries = line_at(segment, *line);
+        for (unsigned i = 0; i < INDEX_LINE; i++)
+            if (entries[i] == entry)
+                return &entries[i];
+    }
+}
+
+/* How many lines a search comes from line `from` to line `to`. */
+static uint32_t distance(const struct index_segment *segment, uint32_t from, uint32_t to)
+{
+    return to >= from ? to - from : to + segment->lines - from;
+}
+
+/* An entry of the line that came over line `over` on its way from its home; NULL: none. */
+static uint32_t *strayed_over(const struct index_segment *segment, uint32_t over, uint32_t line)
+{
+    uint32_t *entries = line_at(segment, line);
+    for (unsigned i = 0; i < INDEX_LINE; i++)
+        if (entries[i] != 0 && distance(segment, home_of(segment, entries[i]), line) >= distance(segment, over, line))
+            return &entries[i];
+    return NULL;
+}
+
+/* `place`, in line `gap` that was full, became unused: searches would end there. Who strayed over it comes back, and so on. */
+static void close_gap(struct index_segment *segment, uint32_t *place, uint32_t gap)
+{
+    uint32_t line = gap;
+    bool was_full;
+    do {
+        line = line_after(segment, line);
+        if (line == gap)
+            return;
+        was_full = unused_in(line_at(segment, line)) == NULL;
+        uint32_t *strayed = strayed_over(segment, gap, line);
+        if (strayed != NULL) {
+            *place = *strayed;
+            *strayed = 0;
+            place = strayed;
+            gap = line;
+        }
+    } while (was_full);
+}
+
+/* --- the index --- */
+
+/* Adds a segment and gives it its share of the one that it splits. */
+static int split(struct index *index, index_hash_fn *hash_of, const void *owner)
+{
+    uint32_t number = index->segment_count;
+    if (paged_reserve(&index->segments, number + 1, sizeof(struct index_segment)) != 0)
         return -1;
-    table_add(&index->tables[1], (struct entry){.tag = tag_of(hash), .reference = reference + 1});
+    uint32_t mask = UINT32_MAX >> __builtin_clz(number);
+    struct index_segment *old = segment_at(index, number & mask >> 1);
+    struct index_segment halves[2];
+    for (int i = 0; i < 2; i++) {
+        uint32_t lines = lines_for(old->used); /* for one that gets all of them; fitted below */
+        halves[i] = (struct index_segment){.lines = (uint16_t)lines, .reference_bits = bits_for(index, old, lines)};
+        halves[i].entries = take_lines(index, halves[i].lines);
+        if (halves[i].entries == NULL) {
+            give_lines(index, halves[0].entries, i == 0 ? 0 : halves[0].lines);
+            return -1;
+        }
+    }
+    for (uint32_t i = 0; i < old->lines * (uint32_t)INDEX_LINE; i++)
+        if (old->entries[i] != 0) {
+            uint32_t reference = (old->entries[i] & ~tag_mask(old)) - 1;
+            struct index_segment *half = &halves[((uint32_t)hash_of(owner, reference) & mask) == number];
+            put(half, convert(old->entries[i], old->reference_bits, half->reference_bits));
+        }
+    give_lines(index, old->entries, old->lines);
+    *old = halves[0];
+    *segment_at(index, number) = halves[1];
+    index->segment_count++;
+    (void)rebuild(index, old, old->used); /* out of memory: more room than needed does no harm */
+    (void)rebuild(index, segment_at(index, number), segment_at(index, number)->used);
+    return 0;
+}
+
+static int reserve_first(struct index *index)
+{
+    if (index->segment_count > 0)
+        return 0;
+    if (paged_reserve(&index->segments, 1, sizeof(struct index_segment)) != 0)
+        return -1;
+    *segment_at(index, 0) = (struct index_segment){.reference_bits = index->reference_bits};
+    index->segment_count = 1;
+    return 0;
+}
+
+int index_add(struct index *index, uint64_t hash, uint32_t reference, index_hash_fn *hash_of, const void *owner)
+{
+    if (reference > INDEX_REFERENCE_MAX || reserve_first(index) != 0)
+        return -1;
+    while ((reference + 1) >> index->reference_bits != 0)
+        index->reference_bits++;
+    if (index->count >= index->segment_count * SEGMENT_ENTRIES && split(index, hash_of, owner) != 0)
+        return -1;
+    struct index_segment *segment = (struct index_segment *)index_segment_of(index, hash);
+    if (segment->used >= most_entries(segment->lines) && rebuild(index, segment, segment->used + 1u) != 0)
+        return -1;
+    if (!fits(segment, reference))
+        widen(index, segment);
+    put(segment, ((uint32_t)(hash >> 32) & tag_mask(segment)) | (reference + 1));
     index->count++;
     return 0;
 }
 
 void index_remove(struct index *index, uint64_t hash, uint32_t reference)
 {
-    for (int t = 1; t >= 0; t--) {
-        const struct table *table = &index->tables[t];
-        if (table->entries == NULL)
-            continue;
-        for (uint64_t i = tag_of(hash); table->entries[i & table->mask].reference != 0; i++) {
-            struct entry *entry = &table->entries[i & table->mask];
-            if (entry->reference == reference + 1 && entry->tag == tag_of(hash)) {
-                entry->reference = DELETED;
-                index->count--;
-                return;
-            }
-        }
-    }
+    struct index_segment *segment = (struct index_segment *)index_segment_of(index, hash);
+    uint32_t line;
+    uint32_t *place = find(segment, hash, reference, &line);
+    bool was_full = unused_in(line_at(segment, line)) == NULL;
+    *place = 0;
+    if (was_full)
+        close_gap(segment, place, line);
+    segment->used--;
+    index->count--;
+    if (segment->used == 0 || segment->used * 2u < most_entries(segment->lines))
+        (void)rebuild(index, segment, segment->used); /* out of memory: stays as it is */
 }
 
-size_t index_count(const struct index *index)
+void index_renumber(struct index *index, uint64_t hash, uint32_t from, uint32_t to)
 {
-    return index->count;
+    struct index_segment *segment = (struct index_segment *)index_segment_of(index, hash);
+    uint32_t line;
+    if (!fits(segment, to))
+        widen(index, segment);
+    uint32_t *place = find(segment, hash, from, &line);
+    *place = (*place & tag_mask(segment)) | (to + 1);
+}
+
+uint32_t index_in_segment(const struct index *index, uint32_t segment, uint32_t *at)
+{
+    if (segment >= index->segment_count)
+        return INDEX_NONE;
+    const struct index_segment *these = segment_at(index, segment);
+    while (*at < these->lines * (uint32_t)INDEX_LINE) {
+        uint32_t entry = these->entries[(*at)++];
+        if (entry != 0)
+            return (entry & ~tag_mask(these)) - 1;
+    }
+    return INDEX_NONE;
 }
 
 size_t index_bytes(const struct index *index)
 {
-    size_t bytes = 0;
-    for (int t = 0; t < 2; t++)
-        if (index->tables[t].entries != NULL)
-            bytes += (index->tables[t].mask + 1) * sizeof(struct entry);
-    return bytes;
+    return (size_t)index->lines * LINE_BYTES + paged_bytes(&index->segments, sizeof(struct index_segment));
 }

@@ -16,6 +16,7 @@
 enum {
     PAGE_BYTES = 64 * 1024,
     REGION_BYTES = 4 * 1024 * 1024, /* two huge pages: a small tracker stays small */
+    HEAD_BYTES = 64,                /* of a page, so that chunks of whole cache lines stand on cache lines */
     POOL_KEEPS_PAGES = 64,          /* free pages beyond these give their memory back to the kernel */
 };
 
@@ -28,6 +29,8 @@ struct page {
     uint32_t total;
     uint32_t is_returned; /* in the pool, its memory given back to the kernel */
 };
+
+_Static_assert(sizeof(struct page) <= HEAD_BYTES, "the head of a page has room");
 
 TAILQ_HEAD(page_list, page);
 
@@ -108,6 +111,11 @@ static int add_region(struct memory *memory)
     return 0;
 }
 
+static char *body_of(struct page *page)
+{
+    return (char *)page + HEAD_BYTES;
+}
+
 static struct page *take_page(struct memory *memory, unsigned class)
 {
     if (TAILQ_EMPTY(&memory->pool) && add_region(memory) != 0)
@@ -115,10 +123,10 @@ static struct page *take_page(struct memory *memory, unsigned class)
     struct page *page = TAILQ_FIRST(&memory->pool);
     TAILQ_REMOVE(&memory->pool, page, entry);
     memory->pool_pages--;
-    *page = (struct page){.total = (uint32_t)((PAGE_BYTES - sizeof *page) / memory->sizes[class])};
+    *page = (struct page){.total = (uint32_t)((PAGE_BYTES - HEAD_BYTES) / memory->sizes[class])};
     TAILQ_INSERT_HEAD(&memory->with_room[class], page, entry);
     __atomic_store_n(&memory->used_bytes, memory->used_bytes + PAGE_BYTES, __ATOMIC_RELAXED);
-    ASAN_POISON_MEMORY_REGION(page + 1, PAGE_BYTES - sizeof *page);
+    ASAN_POISON_MEMORY_REGION(body_of(page), PAGE_BYTES - HEAD_BYTES);
     return page;
 }
 
@@ -127,7 +135,7 @@ static void return_page(struct memory *memory, unsigned class, struct page *page
     TAILQ_REMOVE(&memory->with_room[class], page, entry);
     __atomic_store_n(&memory->used_bytes, memory->used_bytes - PAGE_BYTES, __ATOMIC_RELAXED);
     page->is_returned = memory->pool_pages >= POOL_KEEPS_PAGES;
-    ASAN_UNPOISON_MEMORY_REGION(page + 1, PAGE_BYTES - sizeof *page);
+    ASAN_UNPOISON_MEMORY_REGION(body_of(page), PAGE_BYTES - HEAD_BYTES);
     if (page->is_returned) {
         char *body = (char *)page + 4096; /* all but the part with the head */
         (void)madvise(body, PAGE_BYTES - 4096, MADV_DONTNEED);
@@ -148,7 +156,7 @@ void *memory_take(struct memory *memory, unsigned class)
         ASAN_UNPOISON_MEMORY_REGION(chunk, memory->sizes[class]);
         memcpy(&page->free_chunks, chunk, sizeof page->free_chunks);
     } else {
-        chunk = (char *)(page + 1) + page->fresh++ * memory->sizes[class];
+        chunk = body_of(page) + page->fresh++ * memory->sizes[class];
         ASAN_UNPOISON_MEMORY_REGION(chunk, memory->sizes[class]);
     }
     if (++page->used == page->total)

@@ -8,7 +8,7 @@
 #include "storage/paged.h"
 
 struct seed_marks {
-    struct index *index;
+    struct index index; /* places in `marks` */
     struct paged marks; /* struct seed_mark */
     uint32_t count;
     uint32_t free; /* head of the free ones, number + 1, linked through `user` */
@@ -20,11 +20,7 @@ struct seed_marks *seed_marks_new(void)
     struct seed_marks *marks = calloc(1, sizeof *marks);
     if (marks == NULL)
         return NULL;
-    marks->index = index_new();
-    if (marks->index == NULL) {
-        free(marks);
-        return NULL;
-    }
+    index_init(&marks->index, NULL);
     arc4random_buf(&marks->seed, sizeof marks->seed);
     return marks;
 }
@@ -33,7 +29,7 @@ void seed_marks_free(struct seed_marks *marks)
 {
     if (marks == NULL)
         return;
-    index_free(marks->index);
+    index_clear(&marks->index);
     paged_clear(&marks->marks);
     free(marks);
 }
@@ -49,10 +45,17 @@ static uint64_t hash_of(const struct seed_marks *marks, uint32_t torrent, uint32
     return XXH3_64bits_withSeed(&pair, sizeof pair, marks->seed);
 }
 
+static uint64_t hash_of_number(const void *owner, uint32_t number)
+{
+    const struct seed_marks *marks = owner;
+    const struct seed_mark *mark = paged_at(&marks->marks, number, sizeof *mark);
+    return hash_of(marks, mark->torrent, mark->user);
+}
+
 static uint32_t find(struct seed_marks *marks, uint64_t hash, uint32_t torrent, uint32_t user)
 {
     struct index_walk walk;
-    uint32_t number = index_first(marks->index, hash, &walk);
+    uint32_t number = index_first(&marks->index, hash, &walk);
     for (; number != INDEX_NONE; number = index_next(&walk)) {
         const struct seed_mark *mark = mark_at(marks, number);
         if (mark->torrent == torrent && mark->user == user)
@@ -75,7 +78,7 @@ struct seed_mark *seed_marks_make(struct seed_marks *marks, uint32_t torrent, ui
         return mark_at(marks, number);
     number = marks->free != 0 ? marks->free - 1 : marks->count;
     if (paged_reserve(&marks->marks, number + 1, sizeof(struct seed_mark)) != 0 ||
-        index_add(marks->index, hash, number) != 0)
+        index_add(&marks->index, hash, number, hash_of_number, marks) != 0)
         return NULL;
     struct seed_mark *mark = mark_at(marks, number);
     if (marks->free != 0)
@@ -88,13 +91,13 @@ struct seed_mark *seed_marks_make(struct seed_marks *marks, uint32_t torrent, ui
 
 void seed_marks_drop(struct seed_marks *marks, uint32_t torrent, uint32_t user)
 {
-    if (index_count(marks->index) == 0)
+    if (marks->index.count == 0)
         return;
     uint64_t hash = hash_of(marks, torrent, user);
     uint32_t number = find(marks, hash, torrent, user);
     if (number == INDEX_NONE)
         return;
-    index_remove(marks->index, hash, number);
+    index_remove(&marks->index, hash, number);
     mark_at(marks, number)->user = marks->free;
     marks->free = number + 1;
 }

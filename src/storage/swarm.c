@@ -69,7 +69,7 @@ void swarm_prefetch(const struct torrent *torrent)
 void swarm_prefetch_user(const struct torrent *torrent, uint32_t user)
 {
     if (torrent->flags & TORRENT_IS_LARGE)
-        swarm_index_prefetch(torrent, user);
+        index_prefetch(&torrent->body.large->index, swarm_user_hash(user));
 }
 
 /* --- finding --- */
@@ -92,25 +92,47 @@ static uint32_t scan_users(const uint32_t *users, uint32_t from, uint32_t total,
     return i;
 }
 
-uint32_t swarm_next_of_user(const struct torrent *torrent, uint32_t user, uint32_t after)
+static uint32_t next_in_index(struct swarm_walk *walk, uint32_t slot)
 {
-    if (torrent->flags & TORRENT_IS_LARGE)
-        return swarm_index_next(torrent, user, after);
-    uint32_t total = swarm_total(torrent);
-    if (total == 0)
-        return SLOT_NONE;
-    uint32_t slot = scan_users(chunk_users(torrent->body.chunk), after == SLOT_NONE ? 0 : after + 1, total, user);
+    while (slot != INDEX_NONE && swarm_user(walk->torrent, slot) != walk->user)
+        slot = index_next(&walk->index);
+    return slot; /* SLOT_NONE and INDEX_NONE are the same */
+}
+
+static uint32_t next_in_chunk(struct swarm_walk *walk)
+{
+    uint32_t total = swarm_total(walk->torrent);
+    uint32_t slot = total == 0 ? 0 : scan_users(chunk_users(walk->torrent->body.chunk), walk->at, total, walk->user);
+    walk->at = slot + 1;
     return slot == total ? SLOT_NONE : slot;
 }
 
-/* The third step: with the index's bucket, or the small chunk's users, at hand, the user's first record is fetched. */
+uint32_t swarm_first_of_user(const struct torrent *torrent, uint32_t user, struct swarm_walk *walk)
+{
+    walk->torrent = torrent;
+    walk->user = user;
+    walk->at = 0;
+    if (torrent->flags & TORRENT_IS_LARGE)
+        return next_in_index(walk, index_first(&torrent->body.large->index, swarm_user_hash(user), &walk->index));
+    return next_in_chunk(walk);
+}
+
+uint32_t swarm_next_of_user(struct swarm_walk *walk)
+{
+    if (walk->torrent->flags & TORRENT_IS_LARGE)
+        return next_in_index(walk, index_next(&walk->index));
+    return next_in_chunk(walk);
+}
+
+/* The third step: with the index's line, or the small chunk's users, at hand, the user's first record is fetched. */
 void swarm_prefetch_session(const struct torrent *torrent, uint32_t user)
 {
+    struct swarm_walk walk;
     uint32_t slot;
     if (torrent->flags & TORRENT_IS_LARGE)
-        slot = swarm_index_first_in_chain(torrent, user);
+        slot = index_first(&torrent->body.large->index, swarm_user_hash(user), &walk.index);
     else
-        slot = swarm_next_of_user(torrent, user, SLOT_NONE);
+        slot = swarm_first_of_user(torrent, user, &walk);
     if (slot == SLOT_NONE)
         return;
     const char *session = (const char *)swarm_session(torrent, slot);
@@ -125,23 +147,24 @@ uint32_t swarm_find(const struct torrents *torrents, const struct torrent *torre
 {
     struct peer_id_key key;
     peer_ids_key(torrents->peer_ids, peer_id, &key);
-    uint32_t slot = swarm_next_of_user(torrent, user, SLOT_NONE);
+    struct swarm_walk walk;
+    uint32_t slot = swarm_first_of_user(torrent, user, &walk);
     while (slot != SLOT_NONE && !peer_ids_match(torrents->peer_ids, &key, &swarm_session(torrent, slot)->peer_id))
-        slot = swarm_next_of_user(torrent, user, slot);
+        slot = swarm_next_of_user(&walk);
     return slot;
 }
 
 uint32_t swarm_buckets(const struct torrent *torrent)
 {
-    return torrent->flags & TORRENT_IS_LARGE ? torrent->body.large->buckets : 1;
+    return torrent->flags & TORRENT_IS_LARGE ? torrent->body.large->index.segment_count : 1;
 }
 
 void swarm_walk_bucket(const struct torrent *torrent, uint32_t bucket, void (*visit)(void *context, uint32_t slot),
                        void *context)
 {
     if (torrent->flags & TORRENT_IS_LARGE) {
-        uint32_t slot = SLOT_NONE;
-        while ((slot = swarm_index_in_bucket(torrent, bucket, slot)) != SLOT_NONE)
+        uint32_t at = 0, slot;
+        while ((slot = index_in_segment(&torrent->body.large->index, bucket, &at)) != INDEX_NONE)
             visit(context, slot);
         return;
     }
@@ -179,7 +202,7 @@ static int resize_chunk(struct torrents *torrents, struct torrent *torrent, unsi
 
 static void free_large(struct swarm_large *large)
 {
-    swarm_index_clear(large);
+    index_clear(&large->index);
     free(large->chunks);
     free(large);
 }
@@ -202,7 +225,7 @@ static int add_chunk(struct torrents *torrents, struct swarm_large *large)
 }
 
 /* The full single chunk becomes the first of a directory. */
-static int become_large(struct torrent *torrent)
+static int become_large(struct torrents *torrents, struct torrent *torrent)
 {
     struct swarm_large *large = calloc(1, sizeof *large);
     if (large == NULL)
@@ -217,7 +240,7 @@ static int become_large(struct torrent *torrent)
     large->chunks[large->chunk_count++] = chunk;
     torrent->body.large = large;
     torrent->flags |= TORRENT_IS_LARGE;
-    if (swarm_index_build(torrent) == 0)
+    if (swarm_index_build(torrents, torrent) == 0)
         return 0;
     torrent->flags &= (uint8_t)~TORRENT_IS_LARGE;
     torrent->body.chunk = chunk;
@@ -248,7 +271,7 @@ static int grow(struct torrents *torrents, struct torrent *torrent)
             return 0;
         if (total < CHUNK_SLOTS)
             return resize_chunk(torrents, torrent, class_for(total + 1));
-        if (become_large(torrent) != 0)
+        if (become_large(torrents, torrent) != 0)
             return -1;
     }
     struct swarm_large *large = torrent->body.large;
@@ -311,11 +334,8 @@ static void swap(struct torrent *torrent, uint32_t a, uint32_t b)
 {
     if (a == b)
         return;
-    bool large = torrent->flags & TORRENT_IS_LARGE;
-    if (large) {
-        swarm_index_remove(torrent, a);
-        swarm_index_remove(torrent, b);
-    }
+    if (torrent->flags & TORRENT_IS_LARGE)
+        swarm_index_swap(torrent, a, b);
     uint32_t *user_a = &chunk_users(chunk_of(torrent, a))[a % CHUNK_SLOTS];
     uint32_t *user_b = &chunk_users(chunk_of(torrent, b))[b % CHUNK_SLOTS];
     uint32_t user = *user_a;
@@ -328,10 +348,6 @@ static void swap(struct torrent *torrent, uint32_t a, uint32_t b)
     struct session session = *swarm_session(torrent, a);
     *swarm_session(torrent, a) = *swarm_session(torrent, b);
     *swarm_session(torrent, b) = session;
-    if (large) {
-        (void)swarm_index_add(torrent, a); /* the slots are there already: nothing to reserve, nothing to fail */
-        (void)swarm_index_add(torrent, b);
-    }
     if (torrent->extra != NULL && torrent->extra->swarm6 != NULL)
         swarm6_swapped(torrent, a, b);
 }

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "base/address.h"
+#include "storage/index.h"
 #include "storage/peer_ids.h"
 #include "storage/torrents.h"
 
@@ -88,8 +89,15 @@ void swarm_prefetch_session(const struct torrent *torrent, uint32_t user);
 /* The session of that user with that peer id, tombstones included; SLOT_NONE: unknown. */
 uint32_t swarm_find(const struct torrents *torrents, const struct torrent *torrent, uint32_t user, const uint8_t *peer_id);
 
-/* The user's sessions in turn, tombstones included: begin with SLOT_NONE; SLOT_NONE ends. In no order. */
-uint32_t swarm_next_of_user(const struct torrent *torrent, uint32_t user, uint32_t after);
+/* The user's sessions in turn, tombstones included, in no order; SLOT_NONE ends. Slots must not change meanwhile. */
+struct swarm_walk {
+    const struct torrent *torrent;
+    uint32_t user;
+    uint32_t at; /* small swarms: where to look on */
+    struct index_walk index;
+};
+uint32_t swarm_first_of_user(const struct torrent *torrent, uint32_t user, struct swarm_walk *walk);
+uint32_t swarm_next_of_user(struct swarm_walk *walk);
 
 /* A new session, as a tombstone with everything zero but the peer id. SLOT_NONE out of memory, and nothing changed. */
 uint32_t swarm_add(struct torrents *torrents, struct torrent *torrent, uint32_t user, const uint8_t *peer_id);
@@ -118,8 +126,8 @@ void swarm_unpack_peer_id(const struct torrents *torrents, const struct session 
 uint32_t swarm_endpoints(const struct torrent *torrent, int family, bool seeders);
 
 /*
- * All sessions in parts that no move of slots changes: a small swarm is one bucket, a large one has those of
- * its index. New buckets only appear at the end, and take their sessions from earlier ones.
+ * All sessions in parts that no move of slots changes: a small swarm is one bucket, a large one has the segments of
+ * its index, of some hundred sessions. New buckets only appear at the end, and take their sessions from earlier ones.
  */
 uint32_t swarm_buckets(const struct torrent *torrent);
 void swarm_walk_bucket(const struct torrent *torrent, uint32_t bucket, void (*visit)(void *context, uint32_t slot),

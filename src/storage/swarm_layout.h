@@ -24,20 +24,12 @@ enum {
 extern const uint8_t chunk_capacities[];
 extern const unsigned chunk_classes;
 
-/* A slot in its chain of the index. The user stands here once more, so that walking a chain touches nothing else. */
-struct swarm_link {
-    uint32_t next; /* slot + 1 of the next in the chain; 0: none */
-    uint32_t user;
-};
-
 /* More than CHUNK_SLOTS sessions: a directory of full chunks, and an index by user. */
 struct swarm_large {
     struct chunk **chunks;
     uint32_t chunk_count;
     uint32_t directory; /* room in `chunks` */
-    struct paged heads; /* uint32_t a bucket: slot + 1 of the first in the chain */
-    struct paged links; /* struct swarm_link a slot */
-    uint32_t buckets;
+    struct index index; /* slots by swarm_user_hash */
 };
 
 /* One IPv6 endpoint in a swarm's list of them. */
@@ -54,7 +46,8 @@ struct swarm6 {
 };
 
 struct torrents {
-    struct index *index;
+    struct index index;          /* numbers by torrents_hash */
+    struct memory *index_memory; /* of this index and those of large swarms */
     struct paged records; /* struct torrent */
     uint32_t count;
     uint64_t seed;
@@ -95,17 +88,17 @@ static inline uint8_t *slot_endpoint4(const struct torrent *torrent, uint32_t sl
     return chunk_endpoints(chunk_of(torrent, slot), chunk_capacity(torrent)) + slot % CHUNK_SLOTS * ENDPOINT4_BYTES;
 }
 
-/* swarm_index.c: the user index of large swarms, which grows a bucket at a time (linear hashing). */
+/* swarm_index.c: the user index of large swarms. */
+int swarm_index_build(struct torrents *torrents, struct torrent *torrent);
 int swarm_index_add(struct torrent *torrent, uint32_t slot);
 void swarm_index_remove(struct torrent *torrent, uint32_t slot);
-uint32_t swarm_index_next(const struct torrent *torrent, uint32_t user, uint32_t after);
-int swarm_index_build(struct torrent *torrent);
-void swarm_index_clear(struct swarm_large *large);
-uint32_t swarm_index_in_bucket(const struct torrent *torrent, uint32_t bucket,
-                               uint32_t after); /* SLOT_NONE begins and ends */
-uint32_t swarm_index_first_in_chain(const struct torrent *torrent,
-                                    uint32_t user); /* of whichever user: for fetching ahead */
-void swarm_index_prefetch(const struct torrent *torrent, uint32_t user);
+void swarm_index_swap(struct torrent *torrent, uint32_t a, uint32_t b); /* before the slots' users change places */
+
+static inline uint64_t swarm_user_hash(uint32_t user)
+{
+    uint64_t hash = (user + UINT64_C(1)) * UINT64_C(0x9e3779b97f4a7c15);
+    return (hash ^ hash >> 29) * UINT64_C(0xbf58476d1ce4e5b9);
+}
 
 /* swarm6.c: the IPv6 endpoints. `slot` is always the session's slot at the time of the call. */
 int swarm6_reserve(struct swarm6 *swarm6, uint32_t slots); /* every slot has a place, so that swaps cannot fail */

@@ -13,6 +13,8 @@ static void make_memory(struct torrents *torrents)
     for (unsigned class = 0; class < chunk_classes; class++)
         sizes[class] = (size_t)chunk_capacities[class] * SLOT_BYTES;
     torrents->memory = memory_new(sizes, chunk_classes);
+    torrents->index_memory = index_memory_new();
+    index_init(&torrents->index, torrents->index_memory);
 }
 
 struct torrents *torrents_new(void)
@@ -21,12 +23,11 @@ struct torrents *torrents_new(void)
     if (torrents == NULL)
         return NULL;
     make_memory(torrents);
-    torrents->index = index_new();
     torrents->peer_ids = peer_ids_new();
     torrents->marks = seed_marks_new();
     /* A whole first page at once: from then on records never move, and stages may hold pointers to them. */
     int reserved = paged_reserve(&torrents->records, PAGED_PAGE, sizeof(struct torrent));
-    if (reserved != 0 || torrents->memory == NULL || torrents->index == NULL || torrents->peer_ids == NULL || torrents->marks == NULL) {
+    if (reserved != 0 || torrents->memory == NULL || torrents->index_memory == NULL || torrents->peer_ids == NULL || torrents->marks == NULL) {
         torrents_free(torrents);
         return NULL;
     }
@@ -52,10 +53,11 @@ void torrents_free(struct torrents *torrents)
         free_extra(torrents_at(torrents, i)->extra);
     }
     paged_clear(&torrents->records);
-    index_free(torrents->index);
+    index_clear(&torrents->index);
     peer_ids_free(torrents->peer_ids);
     seed_marks_free(torrents->marks);
     memory_free(torrents->memory);
+    memory_free(torrents->index_memory);
     free(torrents);
 }
 
@@ -76,13 +78,13 @@ uint64_t torrents_hash(const struct torrents *torrents, const uint8_t *info_hash
 
 void torrents_prefetch_bucket(const struct torrents *torrents, uint64_t hash)
 {
-    index_prefetch(torrents->index, hash);
+    index_prefetch(&torrents->index, hash);
 }
 
 void torrents_prefetch_record(const struct torrents *torrents, uint64_t hash)
 {
     struct index_walk walk;
-    uint32_t number = index_first(torrents->index, hash, &walk);
+    uint32_t number = index_first(&torrents->index, hash, &walk);
     if (number == INDEX_NONE)
         return;
     const char *record = paged_at(&torrents->records, number, sizeof(struct torrent));
@@ -93,7 +95,7 @@ void torrents_prefetch_record(const struct torrents *torrents, uint64_t hash)
 struct torrent *torrents_find_hashed(struct torrents *torrents, uint64_t hash, const uint8_t *info_hash)
 {
     struct index_walk walk;
-    for (uint32_t number = index_first(torrents->index, hash, &walk); number != INDEX_NONE; number = index_next(&walk)) {
+    for (uint32_t number = index_first(&torrents->index, hash, &walk); number != INDEX_NONE; number = index_next(&walk)) {
         struct torrent *torrent = torrents_at(torrents, number);
         if (memcmp(torrent->info_hash, info_hash, INFO_HASH_BYTES) == 0)
             return torrent;
@@ -106,11 +108,18 @@ struct torrent *torrents_find(struct torrents *torrents, const uint8_t *info_has
     return torrents_find_hashed(torrents, torrents_hash(torrents, info_hash), info_hash);
 }
 
+static uint64_t hash_of_number(const void *owner, uint32_t number)
+{
+    const struct torrents *torrents = owner;
+    const struct torrent *torrent = paged_at(&torrents->records, number, sizeof *torrent);
+    return torrents_hash(torrents, torrent->info_hash);
+}
+
 struct torrent *torrents_add(struct torrents *torrents, const uint8_t *info_hash)
 {
     uint32_t number = torrents->count;
-    if (number >= INDEX_NONE - 1 || paged_reserve(&torrents->records, number + 1, sizeof(struct torrent)) != 0 ||
-        index_add(torrents->index, torrents_hash(torrents, info_hash), number) != 0)
+    if (number > INDEX_REFERENCE_MAX || paged_reserve(&torrents->records, number + 1, sizeof(struct torrent)) != 0 ||
+        index_add(&torrents->index, torrents_hash(torrents, info_hash), number, hash_of_number, torrents) != 0)
         return NULL;
     torrents->count++;
     struct torrent *torrent = torrents_at(torrents, number);
@@ -154,7 +163,7 @@ struct seed_marks *torrents_seed_marks(struct torrents *torrents)
 
 size_t torrents_memory(const struct torrents *torrents)
 {
-    return paged_bytes(&torrents->records, sizeof(struct torrent)) + index_bytes(torrents->index);
+    return paged_bytes(&torrents->records, sizeof(struct torrent)) + index_bytes(&torrents->index);
 }
 
 size_t torrents_session_memory(const struct torrents *torrents)

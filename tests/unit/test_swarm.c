@@ -200,8 +200,9 @@ Test(swarm, sessions_of_a_user_are_all_given_once)
         add_one(&model[i], i);
     for (uint32_t user = 0; user < 700; user++) {
         int count = 0;
-        for (uint32_t slot = swarm_next_of_user(torrent, user, SLOT_NONE); slot != SLOT_NONE;
-             slot = swarm_next_of_user(torrent, user, slot))
+        struct swarm_walk walk;
+        for (uint32_t slot = swarm_first_of_user(torrent, user, &walk); slot != SLOT_NONE;
+             slot = swarm_next_of_user(&walk))
             count++;
         cr_assert_eq(count, 4);
     }
