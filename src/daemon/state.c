@@ -163,22 +163,22 @@ int state_restore(struct state *state, struct error *error)
 
 static int write_block(void *context, const uint8_t *data, size_t size)
 {
-    return snapshot_file_add(context, data, size);
+    return block_file_add(context, data, size);
 }
 
 static int save(struct state *state, uint64_t seq, struct error *error)
 {
     int64_t begin_ns = clock_monotonic_ns();
-    struct snapshot_file *file = snapshot_file_begin(state->folder, seq, clock_now_ms(), error);
+    struct block_file *file = snapshot_file_begin(state->folder, seq, clock_now_ms(), error);
     if (file == NULL)
         return -1;
     uint64_t sessions;
     int result = tracker_save(state->tracker, write_block, file, &sessions);
     if (result != 0) {
-        snapshot_file_cancel(file);
+        block_file_cancel(file);
         return error_set(error, "cannot write a snapshot: %s", strerror(-result));
     }
-    if (snapshot_file_finish(file, sessions, error) != 0)
+    if (block_file_finish(file, sessions, error) != 0)
         return -1;
     state->saved_seq = seq;
     release_journal(state);

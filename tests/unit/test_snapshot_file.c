@@ -45,11 +45,11 @@ static const char *const blocks[] = {"the first block", "the second", "x"};
 static void write_snapshot(uint64_t seq)
 {
     struct error error;
-    struct snapshot_file *file = snapshot_file_begin(folder, seq, MADE_AT_MS, &error);
+    struct block_file *file = snapshot_file_begin(folder, seq, MADE_AT_MS, &error);
     cr_assert_not_null(file, "%s", error.text);
     for (int i = 0; i < 3; i++)
-        cr_assert_eq(snapshot_file_add(file, (const uint8_t *)blocks[i], strlen(blocks[i])), 0);
-    cr_assert_eq(snapshot_file_finish(file, SESSIONS, &error), 0, "%s", error.text);
+        cr_assert_eq(block_file_add(file, (const uint8_t *)blocks[i], strlen(blocks[i])), 0);
+    cr_assert_eq(block_file_finish(file, SESSIONS, &error), 0, "%s", error.text);
 }
 
 struct met {
@@ -119,8 +119,8 @@ Test(snapshot_file, blocks_come_back_in_order_with_what_the_header_says)
 Test(snapshot_file, snapshot_without_sessions_is_whole)
 {
     struct error error;
-    struct snapshot_file *file = snapshot_file_begin(folder, 5, MADE_AT_MS, &error);
-    cr_assert_eq(snapshot_file_finish(file, 0, &error), 0);
+    struct block_file *file = snapshot_file_begin(folder, 5, MADE_AT_MS, &error);
+    cr_assert_eq(block_file_finish(file, 0, &error), 0);
     cr_expect_eq(read_snapshot(5), 0);
 }
 
@@ -230,20 +230,20 @@ Test(snapshot_file, half_written_one_is_not_listed_and_trimmed_away)
 {
     write_snapshot(1);
     struct error error;
-    struct snapshot_file *file = snapshot_file_begin(folder, 2, MADE_AT_MS, &error);
+    struct block_file *file = snapshot_file_begin(folder, 2, MADE_AT_MS, &error);
     uint64_t seqs[8];
     cr_expect_eq(snapshot_file_list(folder, seqs, 8), 1);
     cr_expect(exists("00000000000000000002.snapshot.new"));
     snapshot_file_trim(folder);
     cr_expect_not(exists("00000000000000000002.snapshot.new"));
-    snapshot_file_cancel(file);
+    block_file_cancel(file);
 }
 
 Test(snapshot_file, cancelled_one_leaves_nothing)
 {
     struct error error;
-    struct snapshot_file *file = snapshot_file_begin(folder, 2, MADE_AT_MS, &error);
-    snapshot_file_cancel(file);
+    struct block_file *file = snapshot_file_begin(folder, 2, MADE_AT_MS, &error);
+    block_file_cancel(file);
     cr_expect_not(exists("00000000000000000002.snapshot"));
     cr_expect_not(exists("00000000000000000002.snapshot.new"));
 }
@@ -270,7 +270,7 @@ Test(snapshot_file, folder_that_cannot_be_made_is_told)
 Test(snapshot_file, block_that_is_too_long_is_not_written)
 {
     struct error error;
-    struct snapshot_file *file = snapshot_file_begin(folder, 2, MADE_AT_MS, &error);
-    cr_expect_lt(snapshot_file_add(file, original, (size_t)65 << 20), 0);
-    snapshot_file_cancel(file);
+    struct block_file *file = snapshot_file_begin(folder, 2, MADE_AT_MS, &error);
+    cr_expect_lt(block_file_add(file, original, (size_t)65 << 20), 0);
+    block_file_cancel(file);
 }

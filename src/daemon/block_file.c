@@ -1,0 +1,235 @@
+/* block_file: see block_file.h. */
+#include "daemon/block_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+enum {
+    VERSION_AT = BLOCK_FILE_MAGIC_BYTES,
+    NUMBER_AT = VERSION_AT + 4,
+    MADE_AT = NUMBER_AT + 8,
+    HEADER_BYTES = MADE_AT + 8,
+    BLOCK_HEADER_BYTES = 4 + 8,
+    END_BYTES = 4 + 8 + 8,
+};
+
+struct block_file {
+    FILE *stream;
+    uint8_t header[HEADER_BYTES];
+    char path[BLOCK_FILE_PATH_BYTES];
+    char temporary[BLOCK_FILE_PATH_BYTES];
+};
+
+static void put_u32(uint8_t *at, uint32_t value)
+{
+    for (int i = 0; i < 4; i++)
+        at[i] = (uint8_t)(value >> 8 * i);
+}
+
+static void put_u64(uint8_t *at, uint64_t value)
+{
+    for (int i = 0; i < 8; i++)
+        at[i] = (uint8_t)(value >> 8 * i);
+}
+
+static uint64_t get(const uint8_t *at, int bytes)
+{
+    uint64_t value = 0;
+    for (int i = 0; i < bytes; i++)
+        value |= (uint64_t)at[i] << 8 * i;
+    return value;
+}
+
+/* --- writing --- */
+
+static int write_header(struct block_file *file, const struct block_file_kind *kind, uint64_t number, int64_t now_ms)
+{
+    uint8_t *header = file->header;
+    memcpy(header, kind->magic, BLOCK_FILE_MAGIC_BYTES);
+    put_u32(header + VERSION_AT, kind->version);
+    put_u64(header + NUMBER_AT, number);
+    put_u64(header + MADE_AT, (uint64_t)now_ms);
+    return fwrite(header, HEADER_BYTES, 1, file->stream) == 1 ? 0 : -1;
+}
+
+struct block_file *block_file_begin(const struct block_file_kind *kind, const char *path, uint64_t number,
+                                    int64_t now_ms, struct error *error)
+{
+    struct block_file *file = calloc(1, sizeof *file);
+    if (file == NULL) {
+        error_set(error, "out of memory");
+        return NULL;
+    }
+    int length = snprintf(file->temporary, sizeof file->temporary, "%s.new", path);
+    if (length >= (int)sizeof file->temporary) {
+        error_set(error, "cannot write %.64s…: the path is too long", path);
+        free(file);
+        return NULL;
+    }
+    snprintf(file->path, sizeof file->path, "%s", path);
+    int fd = open(file->temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    file->stream = fd < 0 ? NULL : fdopen(fd, "wb");
+    if (file->stream == NULL || write_header(file, kind, number, now_ms) != 0) {
+        error_set(error, "cannot write %s: %s", file->temporary, strerror(errno));
+        if (file->stream == NULL && fd >= 0)
+            close(fd);
+        block_file_cancel(file);
+        return NULL;
+    }
+    return file;
+}
+
+int block_file_add(struct block_file *file, const uint8_t *data, size_t size)
+{
+    uint8_t header[BLOCK_HEADER_BYTES];
+    if (size == 0 || size > BLOCK_FILE_BLOCK_MAX)
+        return -EFBIG;
+    put_u32(header, (uint32_t)size);
+    put_u64(header + 4, XXH3_64bits(data, size));
+    errno = EIO;
+    if (fwrite(header, sizeof header, 1, file->stream) != 1 || fwrite(data, size, 1, file->stream) != 1)
+        return -errno;
+    return 0;
+}
+
+/* The name itself is on disk only when its folder is. */
+static int sync_folder(const char *path)
+{
+    char folder[BLOCK_FILE_PATH_BYTES];
+    const char *slash = strrchr(path, '/');
+    snprintf(folder, sizeof folder, "%.*s", slash != NULL ? (int)(slash - path) : 1, slash != NULL ? path : ".");
+    int fd = open(folder[0] != '\0' ? folder : "/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return -1;
+    int result = fsync(fd);
+    int reason = errno;
+    close(fd);
+    errno = reason;
+    return result;
+}
+
+int block_file_finish(struct block_file *file, uint64_t count, struct error *error)
+{
+    uint8_t end[END_BYTES];
+    put_u32(end, 0);
+    put_u64(end + 4, count);
+    put_u64(end + 12, XXH3_64bits_withSeed(file->header, HEADER_BYTES, count));
+    bool whole =
+        fwrite(end, sizeof end, 1, file->stream) == 1 && fflush(file->stream) == 0 && fsync(fileno(file->stream)) == 0;
+    int reason = whole ? 0 : errno;
+    if (fclose(file->stream) != 0 && reason == 0)
+        reason = errno;
+    file->stream = NULL;
+    if (reason == 0 && (rename(file->temporary, file->path) != 0 || sync_folder(file->path) != 0))
+        reason = errno;
+    if (reason != 0)
+        error_set(error, "cannot write %s: %s", file->path, strerror(reason));
+    block_file_cancel(file);
+    return reason != 0 ? -1 : 0;
+}
+
+void block_file_cancel(struct block_file *file)
+{
+    if (file->stream != NULL)
+        fclose(file->stream);
+    unlink(file->temporary); /* gone already where it was renamed */
+    free(file);
+}
+
+/* --- reading --- */
+
+struct reading {
+    const struct block_file_kind *kind;
+    FILE *stream;
+    const char *path;
+    uint8_t *block;
+    size_t capacity;
+    struct error *error;
+};
+
+static int damaged(const struct reading *reading, const char *what)
+{
+    return error_set(reading->error, "%s: %s at byte %ld", reading->path, what, ftell(reading->stream));
+}
+
+static int read_header(const struct reading *reading, uint8_t header[static HEADER_BYTES])
+{
+    if (fread(header, HEADER_BYTES, 1, reading->stream) != 1 ||
+        memcmp(header, reading->kind->magic, BLOCK_FILE_MAGIC_BYTES) != 0)
+        return error_set(reading->error, "%s: no %s of this tracker", reading->path, reading->kind->name);
+    uint64_t version = get(header + VERSION_AT, 4);
+    if (version != reading->kind->version)
+        return error_set(reading->error, "%s: version %" PRIu64 ", this tracker reads version %" PRIu32, reading->path,
+                         version, reading->kind->version);
+    return 0;
+}
+
+/* 1: a block was read; 0: the end; -1 with a reason. */
+static int read_block(struct reading *reading, size_t *size)
+{
+    uint8_t header[BLOCK_HEADER_BYTES];
+    if (fread(header, 4, 1, reading->stream) != 1)
+        return damaged(reading, "cut off");
+    *size = get(header, 4);
+    if (*size == 0)
+        return 0;
+    if (*size > BLOCK_FILE_BLOCK_MAX || fread(header + 4, 8, 1, reading->stream) != 1)
+        return damaged(reading, "damaged");
+    if (*size > reading->capacity) {
+        uint8_t *larger = realloc(reading->block, *size);
+        if (larger == NULL)
+            return error_set(reading->error, "out of memory");
+        reading->block = larger;
+        reading->capacity = *size;
+    }
+    if (fread(reading->block, *size, 1, reading->stream) != 1)
+        return damaged(reading, "cut off");
+    return XXH3_64bits(reading->block, *size) == get(header + 4, 8) ? 1 : damaged(reading, "damaged");
+}
+
+static int read_all(struct reading *reading, block_file_fn *block, void *context, struct block_file_facts *facts)
+{
+    uint8_t header[HEADER_BYTES];
+    if (read_header(reading, header) != 0)
+        return -1;
+    size_t size = 0;
+    int result;
+    while ((result = read_block(reading, &size)) == 1) {
+        int taken = block(context, reading->block, size);
+        if (taken == -ENOMEM)
+            return error_set(reading->error, "out of memory");
+        if (taken != 0)
+            return damaged(reading, "damaged");
+    }
+    uint8_t end[END_BYTES - 4];
+    if (result != 0)
+        return -1;
+    if (fread(end, sizeof end, 1, reading->stream) != 1)
+        return damaged(reading, "cut off");
+    facts->count = get(end, 8);
+    if (get(end + 8, 8) != XXH3_64bits_withSeed(header, sizeof header, facts->count) || fgetc(reading->stream) != EOF)
+        return damaged(reading, "damaged");
+    facts->number = get(header + NUMBER_AT, 8);
+    facts->made_at_ms = (int64_t)get(header + MADE_AT, 8);
+    return 0;
+}
+
+int block_file_read(const struct block_file_kind *kind, const char *path, block_file_fn *block, void *context,
+                    struct block_file_facts *facts, struct error *error)
+{
+    struct reading reading = {.kind = kind, .stream = fopen(path, "rbe"), .path = path, .error = error};
+    if (reading.stream == NULL)
+        return error_set(error, "%s: %s", path, strerror(errno));
+    int result = read_all(&reading, block, context, facts);
+    free(reading.block);
+    fclose(reading.stream);
+    return result;
+}
