@@ -57,7 +57,7 @@ static const char *list_text(const struct user_torrent_filter *filter)
     if (filter->torrent_id != 0)
         return "SELECT " ACCOUNT_COLUMNS "WHERE a.torrent_id = $4 AND (a.user_id, a.torrent_id) > ($1, $2) "
                "ORDER BY a.user_id, a.torrent_id LIMIT $3";
-    return "SELECT " ACCOUNT_COLUMNS "WHERE (a.user_id, a.torrent_id) > ($1, $2) "
+    return "SELECT " ACCOUNT_COLUMNS "WHERE a.user_id >= $1 AND (a.user_id, a.torrent_id) > ($1, $2) "
            "ORDER BY a.user_id, a.torrent_id LIMIT $3";
 }
 

@@ -38,7 +38,7 @@ static enum database_result read_applied(struct database *database, const char *
     if (result != DATABASE_OK)
         return result;
     struct sql_value values[] = {sql_text(key)};
-    struct sql_query query = {.text = "SELECT value FROM privtrak WHERE key = $1",
+    struct sql_query query = {.text = "SELECT value FROM privtrak WHERE \"key\" = $1",
                               .values = values,
                               .value_count = 1,
                               .row = take_seq,
@@ -50,12 +50,7 @@ static enum database_result write_applied(struct database *database, const char 
 {
     char text[24];
     snprintf(text, sizeof(text), "%" PRIu64, seq);
-    struct sql_value values[] = {sql_text(key), sql_text(text)};
-    struct sql_query query = {.text = "INSERT INTO privtrak (key, value) VALUES ($1, $2) "
-                                      "ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-                              .values = values,
-                              .value_count = 2};
-    return database_step(database, &query, error);
+    return database_set_key(database, key, text, error);
 }
 
 enum database_result database_applied(struct database *database, const char *instance, uint64_t *seq,

@@ -47,6 +47,17 @@ struct sql_query {
     int64_t changed; /* out: rows that an INSERT, UPDATE or DELETE touched */
 };
 
+/* A text that grows, for statements that are long; `failed` once memory ran out. */
+struct sql_buffer {
+    char *bytes;
+    size_t length;
+    size_t room;
+    bool failed;
+};
+
+void sql_buffer_put(struct sql_buffer *buffer, const char *bytes, size_t length);
+void sql_buffer_put_integer(struct sql_buffer *buffer, int64_t number);
+
 /* All reads see one state; each read sees what is committed by then; the same, and it writes. */
 enum sql_transaction { SQL_READ, SQL_ASK, SQL_WRITE };
 
@@ -63,6 +74,11 @@ struct database_backend {
     bool (*connected)(void *state);
     void (*disconnect)(void *state);
     void (*interrupt)(void *state); /* any thread */
+    /*
+     * Of the last failure: it was answered, and the answer is one that waiting does not change (a wrong password, no such
+     * database, a file that may not be opened), rather than that nobody answers, or not yet. NULL: it is never known.
+     */
+    bool (*is_refused)(const void *state);
 
     enum database_result (*begin)(void *state, enum sql_transaction kind, struct error *error);
     enum database_result (*commit)(void *state, struct error *error);
@@ -83,6 +99,8 @@ struct database_backend {
     const char *pruned_mark;   /* an expression over the entries that go: what pruned_beyond compares */
     const char *prunable;      /* a condition: no reader can have seen only a part of what is up to here */
     const char *now;           /* an expression: Unix seconds */
+
+    const char *set_key; /* a statement: sets key $1 of table `privtrak` to $2, whether or not it is there */
 
     /*
      * A query that waits until no other transaction has asked it with the same $1, and keeps others waiting until the
@@ -107,6 +125,7 @@ struct database {
     const struct database_backend *backend;
     void *state;
     bool schema_is_there;
+    bool schema_is_newer; /* than this tracker knows */
     atomic_bool interrupted;
     char *cursor; /* of the last read that ended well; NULL: none */
     struct batch batch;
@@ -130,9 +149,16 @@ enum database_result database_one(struct database *database, struct sql_query *q
 /* Keeps other transactions that lock the same name waiting until the end of this one. */
 enum database_result database_lock(struct database *database, const char *name, struct error *error);
 
+/* Sets a key of table `privtrak`, whether or not it is there; within a transaction. */
+enum database_result database_set_key(struct database *database, const char *key, const char *value,
+                                      struct error *error);
+
 /* Sets the reason and returns `result`. */
 enum database_result database_fail(enum database_result result, struct error *error, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* Sets a library's reason as one line. */
+void sql_one_line(struct error *error, const char *reason);
 
 /* Reading of columns. Integers may come as text (privtrak.value); what is no integer is 0 with *bad set. */
 int64_t sql_as_integer(const struct sql_value *value);

@@ -296,7 +296,7 @@ static enum database_result prune_within(struct database *database, struct error
 
     char text[SQL_TEXT_BYTES];
     struct sql_value values[] = {sql_integer(cutoff.id), {0}};
-    snprintf(text, sizeof(text), "SELECT CAST(max(%s) AS TEXT) FROM changes WHERE id <= $1 AND %s",
+    snprintf(text, sizeof(text), "SELECT CAST(max(%s) AS VARCHAR(20)) FROM changes WHERE id <= $1 AND %s",
              database->backend->pruned_mark, database->backend->prunable);
     struct sql_query mark = {.text = text, .values = values, .value_count = 1, .row = take_mark, .context = &cutoff};
     result = database_step(database, &mark, error);
@@ -310,12 +310,7 @@ static enum database_result prune_within(struct database *database, struct error
     result = database_step(database, &remove, error);
     if (result != DATABASE_OK)
         return result;
-    values[0] = sql_text(cutoff.mark);
-    struct sql_query note = {.text = "INSERT INTO privtrak (key, value) VALUES ('changes.pruned', $1) "
-                                     "ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-                             .values = values,
-                             .value_count = 1};
-    return database_step(database, &note, error);
+    return database_set_key(database, "changes.pruned", cutoff.mark, error);
 }
 
 enum database_result database_prune(struct database *database, struct error *error)

@@ -125,7 +125,7 @@ enum database_result multipliers_read(struct database *database, struct multipli
 {
     *multipliers = (struct multipliers){.upload_percent = 100, .download_percent = 100};
     struct sql_query query = {
-        .text = "SELECT key, value FROM privtrak WHERE key IN ('upload_percent', 'download_percent', 'until')",
+        .text = "SELECT \"key\", value FROM privtrak WHERE \"key\" IN ('upload_percent', 'download_percent', 'until')",
         .row = take_multiplier,
         .context = multipliers};
     return database_step(database, &query, error);
@@ -142,12 +142,7 @@ static enum database_result set_key(struct database *database, const char *key, 
 {
     char text[24];
     snprintf(text, sizeof(text), "%lld", (long long)number);
-    struct sql_value values[] = {sql_text(key), sql_text(text)};
-    struct sql_query query = {.text = "INSERT INTO privtrak (key, value) VALUES ($1, $2) "
-                                      "ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-                              .values = values,
-                              .value_count = 2};
-    return database_step(database, &query, error);
+    return database_set_key(database, key, text, error);
 }
 
 enum database_result database_multipliers_set(struct database *database, const struct multipliers *multipliers,

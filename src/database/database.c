@@ -120,8 +120,16 @@ static enum database_result schema_version(struct database *database, int64_t *v
     if (result != DATABASE_OK || !is_there)
         return result;
     struct sql_query ask = {
-        .text = "SELECT value FROM privtrak WHERE key = 'schema'", .row = take_integer, .context = version};
+        .text = "SELECT value FROM privtrak WHERE \"key\" = 'schema'", .row = take_integer, .context = version};
     return database->backend->query(database->state, &ask, error);
+}
+
+enum database_result database_set_key(struct database *database, const char *key, const char *value,
+                                      struct error *error)
+{
+    struct sql_value values[] = {sql_text(key), sql_text(value)};
+    struct sql_query query = {.text = database->backend->set_key, .values = values, .value_count = 2};
+    return database->backend->query(database->state, &query, error);
 }
 
 static enum database_result migrate_to(struct database *database, int64_t version, struct error *error)
@@ -136,12 +144,7 @@ static enum database_result migrate_to(struct database *database, int64_t versio
         return result;
     char text[24];
     snprintf(text, sizeof(text), "%lld", (long long)version);
-    struct sql_value values[] = {sql_text(text)};
-    struct sql_query note = {.text = "INSERT INTO privtrak (key, value) VALUES ('schema', $1) "
-                                     "ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-                             .values = values,
-                             .value_count = 1};
-    return database->backend->query(database->state, &note, error);
+    return database_set_key(database, "schema", text, error);
 }
 
 enum database_result database_lock(struct database *database, const char *name, struct error *error)
@@ -187,6 +190,7 @@ enum database_result database_ready(struct database *database, struct error *err
     if (backend->connected(database->state) && database->schema_is_there)
         return DATABASE_OK;
     database->schema_is_there = false;
+    database->schema_is_newer = false;
     /* What happened while there was no connection may not have been noted here, as when a backup was put back. */
     database_forget(database);
     enum database_result result = backend->connect(database->state, error);
@@ -196,7 +200,8 @@ enum database_result database_ready(struct database *database, struct error *err
     result = schema_version(database, &version, error);
     if (result != DATABASE_OK)
         return result;
-    if (version > (int64_t)backend->migration_count)
+    database->schema_is_newer = version > (int64_t)backend->migration_count;
+    if (database->schema_is_newer)
         return database_fail(DATABASE_UNAVAILABLE, error,
                              "the schema has version %lld, made by a newer privtrak; this one knows up to %zu",
                              (long long)version, backend->migration_count);
@@ -212,6 +217,12 @@ enum database_result database_ready(struct database *database, struct error *err
 enum database_result database_connect(struct database *database, struct error *error)
 {
     return database_ready(database, error);
+}
+
+bool database_is_refused(const struct database *database)
+{
+    const struct database_backend *backend = database->backend;
+    return database->schema_is_newer || (backend->is_refused && backend->is_refused(database->state));
 }
 
 enum database_result database_step(struct database *database, struct sql_query *query, struct error *error)

@@ -51,6 +51,12 @@ void database_close(struct database *database);
 /* Opens or connects now, and makes or migrates the schema. Every other function does so by itself where needed. */
 enum database_result database_connect(struct database *database, struct error *error);
 
+/*
+ * Of the last failure: the database answered, and waiting will not change its answer (a wrong password, no such database,
+ * a schema of a newer version). False where it is only away: nobody answers, it is starting, it is locked.
+ */
+bool database_is_refused(const struct database *database);
+
 /* Any thread: what the handle is doing ends soon, with DATABASE_STOPPED or DATABASE_UNAVAILABLE; so does all later work. */
 void database_interrupt(struct database *database);
 

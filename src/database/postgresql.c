@@ -5,12 +5,9 @@
  */
 #include "database/postgresql.h"
 
-#include <errno.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 
@@ -25,29 +22,12 @@ static const char session_settings[] =
     "('idle_in_transaction_session_timeout', '60s')) AS d (name, wanted) WHERE current_setting(name) = '0'; "
     "SET client_min_messages = warning; SET client_encoding = 'UTF8'";
 
-/* libpq's reasons have several lines. */
-static void one_line(struct error *error, const char *reason)
-{
-    if (!error)
-        return;
-    size_t at = 0;
-    for (; *reason != '\0' && at + 1 < sizeof(error->text); reason++) {
-        if (*reason != '\n' && *reason != '\t')
-            error->text[at++] = *reason;
-        else if (at > 0 && error->text[at - 1] != ' ')
-            error->text[at++] = ' ';
-    }
-    while (at > 0 && error->text[at - 1] == ' ')
-        at--;
-    error->text[at] = '\0';
-}
-
 static void *postgresql_open(struct database *database, const char *url, struct error *error)
 {
     char *reason = NULL;
     PQconninfoOption *options = PQconninfoParse(url, &reason);
     if (!options) {
-        one_line(error, reason ? reason : "out of memory");
+        sql_one_line(error, reason ? reason : "out of memory");
         PQfreemem(reason);
         return NULL;
     }
@@ -55,20 +35,13 @@ static void *postgresql_open(struct database *database, const char *url, struct 
     struct postgresql *postgresql = calloc(1, sizeof(*postgresql));
     if (postgresql) {
         postgresql->url = strdup(url);
-        postgresql->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    }
-    if (!postgresql || !postgresql->url || postgresql->wake_fd < 0) {
-        error_set(error, "out of memory or descriptors");
-        if (postgresql) {
-            free(postgresql->url);
-            if (postgresql->wake_fd >= 0)
-                close(postgresql->wake_fd);
-        }
+        if (postgresql->url && waiter_open(&postgresql->waiter, &database->interrupted) == 0)
+            return postgresql;
+        free(postgresql->url);
         free(postgresql);
-        return NULL;
     }
-    postgresql->interrupted = &database->interrupted;
-    return postgresql;
+    error_set(error, "out of memory or descriptors");
+    return NULL;
 }
 
 static void postgresql_disconnect(void *state)
@@ -85,7 +58,7 @@ static void postgresql_close(void *state)
     postgresql_disconnect(postgresql);
     for (int i = 0; i < PG_ARRAYS_MAX; i++)
         free(postgresql->arrays[i].bytes);
-    close(postgresql->wake_fd);
+    waiter_close(&postgresql->waiter);
     free(postgresql->url);
     free(postgresql);
 }
@@ -93,34 +66,53 @@ static void postgresql_close(void *state)
 static void postgresql_interrupt(void *state)
 {
     struct postgresql *postgresql = state;
-    uint64_t one = 1;
-    ssize_t written = write(postgresql->wake_fd, &one, sizeof(one));
-    (void)written; /* the handle's flag is what counts */
+    waiter_wake(&postgresql->waiter);
 }
 
-/* Waits for the socket until `end_ns`; false: interrupted, or too late. */
 static bool wait_for(struct postgresql *postgresql, short events, int64_t end_ns)
 {
-    for (;;) {
-        int64_t left_ms = (end_ns - clock_monotonic_ns()) / 1000000;
-        if (left_ms <= 0 || atomic_load(postgresql->interrupted))
-            return false;
-        struct pollfd fds[] = {{.fd = PQsocket(postgresql->connection), .events = events},
-                               {.fd = postgresql->wake_fd, .events = POLLIN}};
-        int ready = poll(fds, 2, (int)left_ms);
-        if (ready < 0 && errno != EINTR)
-            return false;
-        if (ready > 0 && fds[0].revents)
+    return waiter_wait(&postgresql->waiter, PQsocket(postgresql->connection), events, end_ns) != 0;
+}
+
+/* Authentication, no such database or schema, no such table or right, nothing of the kind supported. */
+static bool state_refuses(const char *state)
+{
+    static const char *const classes[] = {"28", "3D", "3F", "42", "0A"};
+    for (size_t i = 0; i < sizeof(classes) / sizeof(classes[0]); i++) {
+        if (strncmp(state, classes[i], 2) == 0)
             return true;
     }
+    return false;
+}
+
+/*
+ * libpq tells the SQLSTATE of a connection that failed only within its text, and there only if asked to be verbose:
+ * `… FATAL:  28P01: password authentication failed …` and a line LOCATION. Both are taken out again.
+ */
+static bool judge_connection(const struct postgresql *postgresql, char *text, size_t size)
+{
+    snprintf(text, size, "%s", PQerrorMessage(postgresql->connection));
+    bool is_refused = PQconnectionNeedsPassword(postgresql->connection) == 1;
+    for (char *at = text; (at = strstr(at, ":  ")) != NULL; at += 3) {
+        char *state = at + 3;
+        if (strspn(state, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ") != 5 || strncmp(state + 5, ": ", 2) != 0)
+            continue;
+        is_refused = state_refuses(state);
+        memmove(state, state + 7, strlen(state + 7) + 1);
+        char *line = strstr(state, "\nLOCATION:");
+        if (line)
+            *line = '\0';
+    }
+    return is_refused;
 }
 
 /* The connection cannot be used any more. */
 static enum database_result lost(struct postgresql *postgresql, const char *reason, struct error *error)
 {
-    bool interrupted = atomic_load(postgresql->interrupted);
-    one_line(error, interrupted ? "interrupted" : reason);
+    bool interrupted = waiter_is_interrupted(&postgresql->waiter);
+    sql_one_line(error, interrupted ? "interrupted" : reason);
     postgresql_disconnect(postgresql);
+    postgresql->is_refused = false;
     return interrupted ? DATABASE_STOPPED : DATABASE_UNAVAILABLE;
 }
 
@@ -130,11 +122,13 @@ static enum database_result postgresql_connect(void *state, struct error *error)
 {
     struct postgresql *postgresql = state;
     postgresql_disconnect(postgresql);
+    postgresql->is_refused = false;
     const char *const keywords[] = {"dbname", "fallback_application_name", NULL};
     const char *const values[] = {postgresql->url, "privtrak", NULL};
     postgresql->connection = PQconnectStartParams(keywords, values, 1);
     if (!postgresql->connection)
         return database_fail(DATABASE_UNAVAILABLE, error, "out of memory");
+    PQsetErrorVerbosity(postgresql->connection, PQERRORS_VERBOSE);
 
     int64_t end_ns = clock_monotonic_ns() + CONNECT_LIMIT_MS * INT64_C(1000000);
     PostgresPollingStatusType status = PGRES_POLLING_WRITING;
@@ -145,8 +139,14 @@ static enum database_result postgresql_connect(void *state, struct error *error)
         if (status == PGRES_POLLING_FAILED)
             break;
     }
-    if (PQstatus(postgresql->connection) != CONNECTION_OK)
-        return lost(postgresql, PQerrorMessage(postgresql->connection), error);
+    if (PQstatus(postgresql->connection) != CONNECTION_OK) {
+        char text[2 * ERROR_TEXT_BYTES];
+        bool is_refused = judge_connection(postgresql, text, sizeof(text));
+        enum database_result result = lost(postgresql, text, error);
+        postgresql->is_refused = is_refused;
+        return result;
+    }
+    PQsetErrorVerbosity(postgresql->connection, PQERRORS_DEFAULT);
     if (PQsetnonblocking(postgresql->connection, 1) != 0)
         return lost(postgresql, PQerrorMessage(postgresql->connection), error);
     return postgresql_script(postgresql, session_settings, error);
@@ -191,10 +191,11 @@ static bool next_result(struct postgresql *postgresql, int64_t end_ns, PGresult 
 }
 
 /* What a SQLSTATE means: classes 22 and 23 are for the values, all else is for a time. */
-static enum database_result judge(const PGresult *result, struct error *error)
+static enum database_result judge(struct postgresql *postgresql, const PGresult *result, struct error *error)
 {
     const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
-    one_line(error, PQresultErrorMessage(result));
+    sql_one_line(error, PQresultErrorMessage(result));
+    postgresql->is_refused = state && state_refuses(state);
     if (!state)
         return DATABASE_UNAVAILABLE;
     if (strcmp(state, "23505") == 0)
@@ -240,7 +241,7 @@ static enum database_result take_results(struct postgresql *postgresql, struct s
         ExecStatusType status = PQresultStatus(result);
         bool is_good = status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK || status == PGRES_SINGLE_TUPLE;
         if (!is_good && outcome == DATABASE_OK)
-            outcome = judge(result, error);
+            outcome = judge(postgresql, result, error);
         if (is_good && query && outcome == DATABASE_OK) {
             const char *changed = PQcmdTuples((PGresult *)result);
             if (status != PGRES_SINGLE_TUPLE)
@@ -342,6 +343,12 @@ static bool postgresql_notified(void *state)
     return any;
 }
 
+static bool postgresql_is_refused(const void *state)
+{
+    const struct postgresql *postgresql = state;
+    return postgresql->is_refused;
+}
+
 static const char *const schemes[] = {"postgresql://", "postgres://", NULL};
 
 /*
@@ -357,6 +364,7 @@ const struct database_backend postgresql_backend = {
     .connected = postgresql_connected,
     .disconnect = postgresql_disconnect,
     .interrupt = postgresql_interrupt,
+    .is_refused = postgresql_is_refused,
     .begin = postgresql_begin,
     .commit = postgresql_commit,
     .rollback = postgresql_rollback,
@@ -375,6 +383,7 @@ const struct database_backend postgresql_backend = {
     .pruned_mark = "xid::text::bigint",
     .prunable = "xid < pg_snapshot_xmin(pg_current_snapshot())",
     .now = "CAST(extract(epoch FROM now()) AS bigint)",
+    .set_key = "INSERT INTO privtrak (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
     .lock = "SELECT pg_advisory_xact_lock(hashtextextended('privtrak.' || $1, 0))",
     .notify_fd = postgresql_notify_fd,
     .notified = postgresql_notified,

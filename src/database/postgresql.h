@@ -3,27 +3,19 @@
 #define PRIVTRAK_DATABASE_POSTGRESQL_H
 
 #include <libpq-fe.h>
-#include <stdatomic.h>
 
 #include "database/backend.h"
-
-/* A text that grows; `failed` once memory ran out. */
-struct pg_text {
-    char *bytes;
-    size_t length;
-    size_t room;
-    bool failed;
-};
+#include "database/waiter.h"
 
 enum { PG_ARRAYS_MAX = 16 };
 
 struct postgresql {
     char *url;
     PGconn *connection;       /* NULL: not connected */
-    atomic_bool *interrupted; /* the handle's */
-    int wake_fd;              /* an interrupt ends a wait */
+    struct waiter waiter;
     bool listens;
-    struct pg_text arrays[PG_ARRAYS_MAX]; /* the values of one statement of a batch */
+    bool is_refused;                      /* the last failure is the server's answer, and not one that passes */
+    struct sql_buffer arrays[PG_ARRAYS_MAX]; /* the values of one statement of a batch */
 };
 
 enum { POSTGRESQL_SCHEMA_VERSION = 1 };

@@ -7,71 +7,42 @@
 #include "base/hex.h"
 #include "database/postgresql.h"
 
-static void text_put(struct pg_text *text, const char *bytes, size_t length)
-{
-    if (text->length + length + 1 > text->room && !text->failed) {
-        size_t room = text->room ? text->room : 4096;
-        while (room < text->length + length + 1)
-            room *= 2;
-        char *grown = realloc(text->bytes, room);
-        text->failed = grown == NULL;
-        if (grown) {
-            text->bytes = grown;
-            text->room = room;
-        }
-    }
-    if (text->failed)
-        return;
-    memcpy(text->bytes + text->length, bytes, length);
-    text->length += length;
-    text->bytes[text->length] = '\0';
-}
-
-static void element_begin(struct pg_text *text)
+static void element_begin(struct sql_buffer *text)
 {
     if (text->length > 1)
-        text_put(text, ",", 1);
+        sql_buffer_put(text, ",", 1);
 }
 
-static void put_integer(struct pg_text *text, int64_t number)
+static void put_integer(struct sql_buffer *text, int64_t number)
 {
-    char digits[24];
-    size_t at = sizeof(digits);
-    uint64_t rest = number < 0 ? 0 - (uint64_t)number : (uint64_t)number;
-    do {
-        digits[--at] = (char)('0' + rest % 10);
-        rest /= 10;
-    } while (rest > 0);
-    if (number < 0)
-        digits[--at] = '-';
     element_begin(text);
-    text_put(text, digits + at, sizeof(digits) - at);
+    sql_buffer_put_integer(text, number);
 }
 
-static void put_null(struct pg_text *text)
+static void put_null(struct sql_buffer *text)
 {
     element_begin(text);
-    text_put(text, "NULL", 4);
+    sql_buffer_put(text, "NULL", 4);
 }
 
 /* Quoted, with what would end the quotes escaped: a client's name is whatever it says. */
-static void put_text(struct pg_text *text, const char *bytes, size_t length)
+static void put_text(struct sql_buffer *text, const char *bytes, size_t length)
 {
     element_begin(text);
-    text_put(text, "\"", 1);
+    sql_buffer_put(text, "\"", 1);
     for (size_t i = 0; i < length; i++) {
         if (bytes[i] == '"' || bytes[i] == '\\')
-            text_put(text, "\\", 1);
-        text_put(text, bytes + i, 1);
+            sql_buffer_put(text, "\\", 1);
+        sql_buffer_put(text, bytes + i, 1);
     }
-    text_put(text, "\"", 1);
+    sql_buffer_put(text, "\"", 1);
 }
 
 static void arrays_begin(struct postgresql *postgresql, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         postgresql->arrays[i].length = 0;
-        text_put(&postgresql->arrays[i], "{", 1);
+        sql_buffer_put(&postgresql->arrays[i], "{", 1);
     }
 }
 
@@ -88,7 +59,7 @@ static enum database_result run(struct postgresql *postgresql, const char *state
     struct sql_value values[PG_ARRAYS_MAX];
     bool failed = false;
     for (size_t i = 0; i < count; i++) {
-        text_put(&postgresql->arrays[i], "}", 1);
+        sql_buffer_put(&postgresql->arrays[i], "}", 1);
         failed = failed || postgresql->arrays[i].failed;
         postgresql->arrays[i].failed = false;
         values[i] = (struct sql_value){
@@ -109,7 +80,7 @@ static int take_lookup(void *context, const struct sql_value *columns)
     return 0;
 }
 
-static void put_key(struct pg_text *text, const struct delta *delta, bool of_user)
+static void put_key(struct sql_buffer *text, const struct delta *delta, bool of_user)
 {
     char digits[2 * INFO_HASH_BYTES + 1];
     if (of_user) {

@@ -34,6 +34,56 @@ void sql_copy_text(char *to, size_t size, const struct sql_value *value)
     to[length] = '\0';
 }
 
+void sql_one_line(struct error *error, const char *reason)
+{
+    if (!error)
+        return;
+    size_t at = 0;
+    for (; *reason != '\0' && at + 1 < sizeof(error->text); reason++) {
+        if (*reason != '\n' && *reason != '\t')
+            error->text[at++] = *reason;
+        else if (at > 0 && error->text[at - 1] != ' ')
+            error->text[at++] = ' ';
+    }
+    while (at > 0 && error->text[at - 1] == ' ')
+        at--;
+    error->text[at] = '\0';
+}
+
+void sql_buffer_put(struct sql_buffer *buffer, const char *bytes, size_t length)
+{
+    if (buffer->length + length + 1 > buffer->room && !buffer->failed) {
+        size_t room = buffer->room ? buffer->room : 4096;
+        while (room < buffer->length + length + 1)
+            room *= 2;
+        char *grown = realloc(buffer->bytes, room);
+        buffer->failed = grown == NULL;
+        if (grown) {
+            buffer->bytes = grown;
+            buffer->room = room;
+        }
+    }
+    if (buffer->failed)
+        return;
+    memcpy(buffer->bytes + buffer->length, bytes, length);
+    buffer->length += length;
+    buffer->bytes[buffer->length] = '\0';
+}
+
+void sql_buffer_put_integer(struct sql_buffer *buffer, int64_t number)
+{
+    char digits[24];
+    size_t at = sizeof(digits);
+    uint64_t rest = number < 0 ? 0 - (uint64_t)number : (uint64_t)number;
+    do {
+        digits[--at] = (char)('0' + rest % 10);
+        rest /= 10;
+    } while (rest > 0);
+    if (number < 0)
+        digits[--at] = '-';
+    sql_buffer_put(buffer, digits + at, sizeof(digits) - at);
+}
+
 bool passkey_is_wellformed(const char *passkey, size_t length)
 {
     if (length < 1 || length > PASSKEY_MAX)

@@ -21,11 +21,24 @@ enum {
     FILE_MODE = 0660, /* without what the umask takes: passkeys are nothing for everybody */
 };
 
+/* Locks, and what a machine is short of for a time; all else is about the file or the statement. */
+static bool may_pass(int code)
+{
+    static const int passing[] = {SQLITE_BUSY, SQLITE_LOCKED, SQLITE_PROTOCOL, SQLITE_INTERRUPT,
+                                  SQLITE_FULL, SQLITE_IOERR,  SQLITE_NOMEM};
+    for (size_t i = 0; i < sizeof(passing) / sizeof(passing[0]); i++) {
+        if ((code & 0xff) == passing[i])
+            return true;
+    }
+    return false;
+}
+
 enum database_result sqlite_failed(struct sqlite *sqlite, int code, struct error *error)
 {
     const char *reason = sqlite->handle ? sqlite3_errmsg(sqlite->handle) : sqlite3_errstr(code);
     int extended = sqlite->handle ? sqlite3_extended_errcode(sqlite->handle) : code;
     enum database_result result = DATABASE_UNAVAILABLE;
+    sqlite->is_refused = !may_pass(code);
     switch (code & 0xff) {
     case SQLITE_FULL:
         sqlite->is_full = true;
@@ -104,6 +117,12 @@ static bool sqlite_connected(void *state)
     return sqlite->handle != NULL;
 }
 
+static bool sqlite_is_refused(const void *state)
+{
+    const struct sqlite *sqlite = state;
+    return sqlite->is_refused;
+}
+
 /* An interrupt may come while another thread opens or closes; the flag of the handle tells it then. */
 static void sqlite_stop(void *state)
 {
@@ -114,10 +133,12 @@ static void sqlite_stop(void *state)
  * SQLite would make the file with 0644; an empty file is as good to it as none. It is never opened here: closing it
  * would drop the locks that the process's other handles have on it, and the site's next close would remove the WAL.
  */
-static enum database_result make_file(const char *path, struct error *error)
+static enum database_result make_file(struct sqlite *sqlite, struct error *error)
 {
+    const char *path = sqlite->path;
     if (strcmp(path, ":memory:") == 0 || mknod(path, S_IFREG | FILE_MODE, 0) == 0 || errno == EEXIST)
         return DATABASE_OK;
+    sqlite->is_refused = errno != ENOSPC && errno != EDQUOT && errno != EIO;
     return database_fail(DATABASE_UNAVAILABLE, error, "%s: %s", path, strerror(errno));
 }
 
@@ -137,7 +158,7 @@ static enum database_result sqlite_connect(void *state, struct error *error)
 {
     struct sqlite *sqlite = state;
     sqlite_disconnect(sqlite);
-    enum database_result result = make_file(sqlite->path, error);
+    enum database_result result = make_file(sqlite, error);
     if (result != DATABASE_OK)
         return result;
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
@@ -273,6 +294,7 @@ const struct database_backend sqlite_backend = {
     .connected = sqlite_connected,
     .disconnect = sqlite_disconnect,
     .interrupt = sqlite_stop,
+    .is_refused = sqlite_is_refused,
     .begin = sqlite_begin,
     .commit = sqlite_commit,
     .rollback = sqlite_rollback,
@@ -287,6 +309,7 @@ const struct database_backend sqlite_backend = {
     .pruned_mark = "id",
     .prunable = "1 = 1",
     .now = "CAST(strftime('%s', 'now') AS INTEGER)",
+    .set_key = "INSERT INTO privtrak (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
     .resolve = sqlite_resolve,
     .write = sqlite_write,
 };

@@ -29,7 +29,8 @@ struct sqlite {
     sqlite3 *handle;          /* NULL: not open */
     atomic_bool *interrupted; /* the handle's */
     sqlite3_stmt *statements[SQLITE_STATEMENTS];
-    bool is_full; /* the disk had no room for the last transaction that wrote */
+    bool is_refused; /* the last failure is not one that passes */
+    bool is_full;    /* the disk had no room for the last transaction that wrote */
 };
 
 /* What an error code of SQLite means for the caller; its text goes into `error`. */

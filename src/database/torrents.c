@@ -232,7 +232,7 @@ enum database_result database_torrent_list(struct database *database, int64_t af
         values[3] = sql_text(search);
         query.value_count = 4;
         query.text = "SELECT " TORRENT_COLUMNS " FROM torrents WHERE id > $1 AND (lower(name) LIKE lower($3) "
-                     "ESCAPE '\\' OR info_hash = lower($4) OR CAST(id AS TEXT) = $4) ORDER BY id LIMIT $2";
+                     "ESCAPE '\\' OR info_hash = lower($4) OR CAST(id AS VARCHAR(20)) = $4) ORDER BY id LIMIT $2";
     }
     enum database_result result = database_query(database, &query, error);
     *count = list.count;

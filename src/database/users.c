@@ -146,14 +146,15 @@ enum database_result database_user_create(struct database *database, unsigned fi
 }
 
 /* A site that deleted its owner does not get one back: the key `owner` says that there was one. */
+#define OWNER_LOOK                                                          \
+    "SELECT count(*) FROM (SELECT id FROM users LIMIT 1) AS one UNION ALL " \
+    "SELECT count(*) FROM privtrak WHERE \"key\" = 'owner'"
+
 static enum database_result create_owner_within(struct database *database, struct user_row *row, bool *made,
                                                 struct error *error)
 {
     int64_t known = 0;
-    struct sql_query look = {.text = "SELECT count(*) FROM (SELECT id FROM users LIMIT 1) AS one UNION ALL "
-                                     "SELECT count(*) FROM privtrak WHERE key = 'owner'",
-                             .row = add_count,
-                             .context = &known};
+    struct sql_query look = {.text = OWNER_LOOK, .row = add_count, .context = &known};
     enum database_result result = database_step(database, &look, error);
     if (result != DATABASE_OK || known > 0)
         return result;
@@ -162,10 +163,7 @@ static enum database_result create_owner_within(struct database *database, struc
         return result;
     char id[24];
     snprintf(id, sizeof(id), "%" PRId64, row->id);
-    struct sql_value values[] = {sql_text(id)};
-    struct sql_query note = {
-        .text = "INSERT INTO privtrak (key, value) VALUES ('owner', $1)", .values = values, .value_count = 1};
-    result = database_step(database, &note, error);
+    result = database_set_key(database, "owner", id, error);
     *made = result == DATABASE_OK;
     return result;
 }
@@ -174,7 +172,13 @@ enum database_result database_owner_create(struct database *database, struct use
                                            struct error *error)
 {
     *made = false;
-    enum database_result result = database_begin(database, SQL_WRITE, error);
+    /* Nearly always there is nothing to write, and whoever keeps others from writing need not be waited for. */
+    int64_t known = 0;
+    struct sql_query look = {.text = OWNER_LOOK, .row = add_count, .context = &known};
+    enum database_result result = database_query(database, &look, error);
+    if (result != DATABASE_OK || known > 0)
+        return result;
+    result = database_begin(database, SQL_WRITE, error);
     if (result != DATABASE_OK)
         return result;
     *row = (struct user_row){.name = "owner"};
@@ -284,7 +288,7 @@ enum database_result database_user_list(struct database *database, int64_t after
         values[3] = sql_text(search);
         query.value_count = 4;
         query.text = "SELECT " USER_COLUMNS " FROM users WHERE id > $1 AND (lower(name) LIKE lower($3) ESCAPE '\\' "
-                     "OR passkey = $4 OR CAST(id AS TEXT) = $4) ORDER BY id LIMIT $2";
+                     "OR passkey = $4 OR CAST(id AS VARCHAR(20)) = $4) ORDER BY id LIMIT $2";
     }
     enum database_result result = database_query(database, &query, error);
     *count = list.count;
