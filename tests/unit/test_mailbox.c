@@ -26,6 +26,7 @@ static void set_up(void)
 
 static void tear_down(void)
 {
+    (void)mailbox_take(&mailbox); /* the letters are no memory of malloc */
     mailbox_clear(&mailbox);
 }
 
