@@ -43,17 +43,29 @@ bool accounting_is_twin(const struct session *other, const struct announce *anno
 
 static uint64_t percent_of(uint64_t bytes, uint32_t percent)
 {
+    if (percent == 100)
+        return bytes;
     wide share = (wide)bytes * percent / 100;
     return share < COUNTER_MAX ? (uint64_t)share : COUNTER_MAX;
+}
+
+/* What of `bytes` is more than `window_ms` milliseconds allow at `per_s` bytes a second. */
+static uint64_t excess_of(uint64_t bytes, uint64_t per_s, uint64_t window_ms)
+{
+    uint64_t most_thousandths;
+    if (!__builtin_mul_overflow(per_s, window_ms, &most_thousandths) && bytes <= UINT64_MAX / 1000 &&
+        bytes * 1000 <= most_thousandths)
+        return 0; /* nearly always, and without dividing */
+    wide most = (wide)per_s * window_ms / 1000;
+    return bytes > most ? bytes - (uint64_t)most : 0;
 }
 
 void accounting_credit(struct credit *credit, uint64_t uploaded, uint64_t downloaded, int64_t elapsed_ms,
                        const struct accounting_terms *terms)
 {
     int64_t window_ms = elapsed_ms > LEAST_ELAPSED_MS ? elapsed_ms : LEAST_ELAPSED_MS;
-    wide most = (wide)terms->max_rate * (uint64_t)window_ms / 1000;
-    uint64_t excess_up = uploaded > most ? uploaded - (uint64_t)most : 0;
-    uint64_t excess_down = downloaded > most ? downloaded - (uint64_t)most : 0;
+    uint64_t excess_up = excess_of(uploaded, terms->max_rate, (uint64_t)window_ms);
+    uint64_t excess_down = excess_of(downloaded, terms->max_rate, (uint64_t)window_ms);
     credit->uploaded = uploaded;
     credit->downloaded = downloaded;
     uint64_t quarantined = excess_up + excess_down; /* both below 2^63: no overflow */

@@ -5,6 +5,20 @@
 #include "middleware/record.h"
 #include "middleware/stages.h"
 
+/* The user in the swarm: the others, and the session where it now is. */
+static struct user_presence presence_after(const struct announce *announce)
+{
+    const struct others *others = &announce->others;
+    struct user_presence presence = {.seeding = others->seeding, .active = others->active, .left = others->left};
+    if (announce->place == PLACE_TOMBSTONE)
+        return presence;
+    uint64_t left = session_left(announce->session);
+    presence.active++;
+    presence.seeding += announce->place == PLACE_SEEDER;
+    presence.left = left < presence.left ? left : presence.left;
+    return presence;
+}
+
 static void deltas_run(struct stage *stage, struct batch *batch)
 {
     (void)stage;
@@ -12,9 +26,11 @@ static void deltas_run(struct stage *stage, struct batch *batch)
         struct announce *announce = batch->announces[i];
         if (announce->verdict != VERDICT_ACCEPTED)
             continue;
-        if (announce->changes_session)
+        if (announce->changes_session) {
+            struct user_presence presence = presence_after(announce);
             record_delta(batch->context, announce->torrent, announce->slot, announce->event, &announce->credit,
-                         &announce->source, announce->left);
+                         &announce->source, announce->left, &presence);
+        }
         if (announce->ends_with_failure) /* counted; now it is told */
             announce_refuse(announce, VERDICT_REFUSED, announce->failure, 0);
     }

@@ -27,7 +27,8 @@ static void refuse_unknown(struct stage *stage, struct context *context, struct 
 
 static void identify_one(struct stage *stage, struct context *context, struct announce *announce)
 {
-    announce->user = users_find_hashed(context->users, announce->hash, announce->passkey, announce->passkey_length);
+    announce->user = users_find_hashed(context->users, announce->hash, announce->user, announce->passkey,
+                                       announce->passkey_length);
     if (announce->user == NULL && context->config->middleware.users == USERS_ANY) {
         bool made;
         announce->user = users_register(context->users, announce->passkey, announce->passkey_length,
@@ -53,7 +54,7 @@ static void identify_run(struct stage *stage, struct batch *batch)
         users_prefetch_bucket(context->users, announce->hash);
     }
     for (unsigned i = 0; i < batch->count; i++)
-        users_prefetch_record(context->users, batch->announces[i]->hash);
+        batch->announces[i]->user = users_guess(context->users, batch->announces[i]->hash);
     for (unsigned i = 0; i < batch->count; i++)
         if (batch->announces[i]->verdict == VERDICT_ACCEPTED)
             identify_one(stage, context, batch->announces[i]);

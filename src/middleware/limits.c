@@ -1,7 +1,7 @@
 /*
  * limits: who has to leave before the announce is looked at: sessions of its swarm whose
  * time is up, and the user's stalest session where the new one would be too many. Also finds the
- * announce's own session, and says whether it may be handed out to others.
+ * announce's own session and looks at the user's others, and says whether it may be handed out.
  */
 #include "middleware/accounting.h"
 #include "middleware/departure.h"
@@ -23,47 +23,81 @@ static void expire_silent(struct context *context, struct torrent *torrent)
         (void)departure_sweep(context, torrent, total, total);
 }
 
-static uint32_t stalest_of(const struct torrent *torrent, uint32_t user, uint32_t *active)
+static void look_at_other(const struct context *context, struct announce *announce, uint32_t slot)
 {
-    uint32_t stalest = SLOT_NONE;
-    *active = 0;
-    struct swarm_walk walk;
-    uint32_t slot = swarm_first_of_user(torrent, user, &walk);
-    for (; slot != SLOT_NONE; slot = swarm_next_of_user(&walk)) {
-        if (swarm_place(torrent, slot) == PLACE_TOMBSTONE)
-            continue;
-        ++*active;
-        if (stalest == SLOT_NONE || swarm_session(torrent, slot)->last_ms < swarm_session(torrent, stalest)->last_ms)
-            stalest = slot;
+    struct others *others = &announce->others;
+    const struct torrent *torrent = announce->torrent;
+    const struct session *session = swarm_session(torrent, slot);
+    others->count++;
+    others->has_snatched |= (session->flags & SESSION_SNATCHED) != 0;
+    others->has_twin |= accounting_is_twin(session, announce, context->now_ms);
+    enum swarm_place place = swarm_place(torrent, slot);
+    if (place != PLACE_TOMBSTONE) {
+        uint64_t left = session_left(session);
+        others->active++;
+        others->seeding += place == PLACE_SEEDER;
+        others->left = left < others->left ? left : others->left;
+    } else if (others->oldest == SLOT_NONE || session->last_ms < swarm_session(torrent, others->oldest)->last_ms) {
+        others->oldest = slot;
     }
-    return stalest;
+}
+
+/* Finds the announce's own session, and tells what there is of the user's others. */
+static void find_sessions(const struct context *context, struct announce *announce)
+{
+    const struct peer_ids *peer_ids = torrents_peer_ids(context->torrents);
+    struct peer_id_key key;
+    peer_ids_key(peer_ids, announce->peer_id, &key);
+    announce->slot = SLOT_NONE;
+    announce->session = NULL;
+    announce->others = (struct others){.left = COUNTER_MAX, .oldest = SLOT_NONE};
+    struct swarm_walk walk;
+    uint32_t slot = swarm_first_of_user(announce->torrent, announce->user->index, &walk);
+    for (; slot != SLOT_NONE; slot = swarm_next_of_user(&walk)) {
+        struct session *session = swarm_session(announce->torrent, slot);
+        if (announce->session == NULL && peer_ids_match(peer_ids, &key, &session->peer_id)) {
+            announce->slot = slot;
+            announce->session = session;
+        } else {
+            look_at_other(context, announce, slot);
+        }
+    }
 }
 
 static bool would_join(struct context *context, const struct announce *announce)
 {
     if (announce->ends_with_failure || announce->event == EVENT_STOPPED)
         return false;
-    if (announce->slot == SLOT_NONE)
+    if (announce->session == NULL)
         return true;
     bool in_swarm = swarm_place(announce->torrent, announce->slot) != PLACE_TOMBSTONE;
-    return accounting_joins(swarm_session(announce->torrent, announce->slot), in_swarm, announce, context->now_ms);
+    return accounting_joins(announce->session, in_swarm, announce, context->now_ms);
 }
 
-/* Makes room for one more session of the user, by at most as many departures as the ring has room kept for. */
+/* The user's session in the swarm that was silent longest. There is one. */
+static uint32_t stalest_of(const struct torrent *torrent, uint32_t user)
+{
+    struct swarm_walk walk;
+    uint32_t stalest = SLOT_NONE;
+    uint32_t slot = swarm_first_of_user(torrent, user, &walk);
+    for (; slot != SLOT_NONE; slot = swarm_next_of_user(&walk))
+        if (swarm_place(torrent, slot) != PLACE_TOMBSTONE &&
+            (stalest == SLOT_NONE || swarm_session(torrent, slot)->last_ms < swarm_session(torrent, stalest)->last_ms))
+            stalest = slot;
+    return stalest;
+}
+
+/*
+ * Makes room for one more session of the user, whose own is not in the swarm, by at most as many departures as the
+ * ring has room kept for.
+ */
 static void make_room(struct context *context, struct announce *announce)
 {
     uint32_t most = context->config->middleware.sessions_per_torrent;
-    bool somebody_left = false;
-    for (int i = 0; i < DELTAS_PER_ANNOUNCE - 1; i++) {
-        uint32_t active;
-        uint32_t stalest = stalest_of(announce->torrent, announce->user->index, &active);
-        if (active < most)
-            break;
-        departure_expire(context, announce->torrent, stalest);
-        somebody_left = true;
+    for (int i = 0; i < DELTAS_PER_ANNOUNCE - 1 && announce->others.active >= most; i++) {
+        departure_expire(context, announce->torrent, stalest_of(announce->torrent, announce->user->index));
+        find_sessions(context, announce);
     }
-    if (somebody_left)
-        announce->slot = swarm_find(context->torrents, announce->torrent, announce->user->index, announce->peer_id);
 }
 
 static void limit_one(struct context *context, struct announce *announce)
@@ -72,8 +106,8 @@ static void limit_one(struct context *context, struct announce *announce)
     announce->is_unlisted = is_denied(config, announce->source.port) ||
                             (announce->left > 0 && !(announce->user->flags & USER_CAN_LEECH));
     expire_silent(context, announce->torrent);
-    announce->slot = swarm_find(context->torrents, announce->torrent, announce->user->index, announce->peer_id);
-    if (would_join(context, announce))
+    find_sessions(context, announce);
+    if (announce->others.active >= config->sessions_per_torrent && would_join(context, announce))
         make_room(context, announce);
 }
 

@@ -27,8 +27,11 @@ static void take_claimed(struct announce *announce)
 static void settle(struct context *context, struct announce *announce)
 {
     struct torrent *torrent = announce->torrent;
-    announce->slot = swarm_move(context->torrents, torrent, announce->slot, announce->place);
-    struct session *session = swarm_session(torrent, announce->slot);
+    if (swarm_place(torrent, announce->slot) != announce->place) {
+        announce->slot = swarm_move(context->torrents, torrent, announce->slot, announce->place);
+        announce->session = swarm_session(torrent, announce->slot);
+    }
+    struct session *session = announce->session;
     bool in_swarm = announce->place != PLACE_TOMBSTONE;
     if (in_swarm && !announce->is_late) {
         session->flags = (uint16_t)(announce->event == EVENT_PAUSED ? session->flags | SESSION_PARTIAL
@@ -45,38 +48,29 @@ static void settle(struct context *context, struct announce *announce)
 
 static void hide_slots(const struct context *context, const struct announce *announce, struct pick *pick)
 {
-    if (!context->config->middleware.hide_user_from_self) {
-        pick->hidden[pick->hidden_count++] = announce->slot;
+    pick->hidden[pick->hidden_count++] = announce->slot;
+    if (!context->config->middleware.hide_user_from_self || announce->others.active == 0)
         return;
-    }
     struct swarm_walk walk;
     uint32_t slot = swarm_first_of_user(announce->torrent, announce->user->index, &walk);
     for (; slot != SLOT_NONE; slot = swarm_next_of_user(&walk))
-        if (swarm_place(announce->torrent, slot) != PLACE_TOMBSTONE && pick->hidden_count < PICK_HIDDEN_MAX)
+        if (slot != announce->slot && swarm_place(announce->torrent, slot) != PLACE_TOMBSTONE &&
+            pick->hidden_count < PICK_HIDDEN_MAX)
             pick->hidden[pick->hidden_count++] = slot;
-}
-
-static uint32_t wanted(const struct context *context, const struct announce *announce)
-{
-    const struct config_tracker *config = &context->config->tracker;
-    uint32_t want = announce->numwant < 0 ? config->default_numwant : (uint32_t)announce->numwant;
-    uint32_t most = config->max_numwant < announce->peers_max ? config->max_numwant : announce->peers_max;
-    return want < most ? want : most;
 }
 
 static void pick_for(struct context *context, struct announce *announce)
 {
-    struct session *session = swarm_session(announce->torrent, announce->slot);
     bool over_http = announce->protocol == PROTOCOL_HTTP;
     struct pick pick = {
         .torrents = context->torrents,
         .torrent = announce->torrent,
-        .want = wanted(context, announce),
+        .want = announce_wanted(announce, &context->config->tracker),
         .wants_seeders = announce->left > 0 && announce->event != EVENT_PAUSED,
         .wants4 = over_http ? announce->has_ipv4 : announce->source.family == 4,
         .wants6 = over_http ? announce->has_ipv6 : announce->source.family == 6,
         .hidden_count = 0,
-        .random = &context->random,
+        .dice = announce->dice,
         .peers4 = announce->peers4,
         .peers6 = announce->peers6,
         .entries = announce->compact ? NULL : announce->entries,
@@ -86,7 +80,7 @@ static void pick_for(struct context *context, struct announce *announce)
     announce->peer4_count = (uint16_t)pick.count4;
     announce->peer6_count = (uint16_t)pick.count6;
     if (pick.count4 + pick.count6 > 0)
-        session->flags |= SESSION_GIVEN_PEER;
+        announce->session->flags |= SESSION_GIVEN_PEER;
     else if (pick.hidden_count > 1 && pick.want > 0 && swarm_active(announce->torrent) == pick.hidden_count)
         announce->warning = only_yourself;
 }
@@ -99,7 +93,7 @@ static void peers_run(struct stage *stage, struct batch *batch)
         if (announce->verdict != VERDICT_ACCEPTED)
             continue;
         settle(batch->context, announce);
-        uint16_t flags = swarm_session(announce->torrent, announce->slot)->flags;
+        uint16_t flags = announce->session->flags;
         announce->has_ipv4 = flags & SESSION_HAS4 || (announce->place == PLACE_TOMBSTONE && announce->source.family == 4);
         announce->has_ipv6 = flags & SESSION_HAS6 || (announce->place == PLACE_TOMBSTONE && announce->source.family == 6);
         if (announce->place != PLACE_TOMBSTONE && !announce->wants_no_peers)

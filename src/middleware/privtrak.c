@@ -41,36 +41,6 @@ static struct accounting_terms terms_of(const struct context *context, const str
     };
 }
 
-/* The user's other sessions on the torrent, as the rules want to know them. */
-struct others {
-    uint32_t count;  /* the asking one included */
-    uint32_t oldest; /* tombstone; SLOT_NONE: none */
-    bool has_active;
-    bool has_snatched;
-    bool has_twin;
-};
-
-static struct others look_at_others(const struct context *context, const struct announce *announce)
-{
-    const struct torrent *torrent = announce->torrent;
-    struct others others = {.oldest = SLOT_NONE};
-    struct swarm_walk walk;
-    uint32_t slot = swarm_first_of_user(torrent, announce->user->index, &walk);
-    for (; slot != SLOT_NONE; slot = swarm_next_of_user(&walk)) {
-        const struct session *session = swarm_session(torrent, slot);
-        others.count++;
-        others.has_snatched |= (session->flags & SESSION_SNATCHED) != 0;
-        if (slot == announce->slot)
-            continue;
-        others.has_twin |= accounting_is_twin(session, announce, context->now_ms);
-        if (swarm_place(torrent, slot) != PLACE_TOMBSTONE)
-            others.has_active = true;
-        else if (others.oldest == SLOT_NONE || session->last_ms < swarm_session(torrent, others.oldest)->last_ms)
-            others.oldest = slot;
-    }
-    return others;
-}
-
 static uint8_t place_in_swarm(const struct announce *announce)
 {
     return announce->left == 0 ? PLACE_SEEDER : PLACE_LEECHER;
@@ -83,8 +53,9 @@ static void count_twin(struct context *context, struct announce *announce)
 }
 
 /* Forgets the user's oldest tombstone where there are too many; a snatch that it knew of goes on to the new session. */
-static void bound_sessions(struct context *context, struct announce *announce, const struct others *others)
+static void bound_sessions(struct context *context, struct announce *announce)
 {
+    const struct others *others = &announce->others;
     if (others->count >= SESSIONS_KEPT && others->oldest != SLOT_NONE)
         swarm_remove(context->torrents, announce->torrent, others->oldest);
 }
@@ -100,20 +71,20 @@ static void first_announce(struct context *context, struct announce *announce)
         announce_refuse(announce, VERDICT_REFUSED, announce->failure, 0);
         return;
     }
-    struct others others = look_at_others(context, announce);
-    bound_sessions(context, announce, &others);
+    bound_sessions(context, announce);
     announce->slot = swarm_add(context->torrents, announce->torrent, announce->user->index, announce->peer_id);
     if (announce->slot == SLOT_NONE) {
         announce_refuse(announce, VERDICT_OVERLOAD, "the tracker is out of memory", 60);
         return;
     }
     struct session *session = swarm_session(announce->torrent, announce->slot);
+    announce->session = session;
     session->uploaded = announce->uploaded;
     session->downloaded = announce->downloaded;
     session->flags = (uint16_t)((announce->left > 0 ? SESSION_BEGAN_LEECHING : 0) |
-                                (others.has_snatched ? SESSION_SNATCHED : 0));
+                                (announce->others.has_snatched ? SESSION_SNATCHED : 0));
     announce->credit.flags |= DELTA_FIRST;
-    if (others.has_twin)
+    if (announce->others.has_twin)
         count_twin(context, announce);
     announce->place = place_in_swarm(announce);
     announce->changes_session = true;
@@ -121,17 +92,17 @@ static void first_announce(struct context *context, struct announce *announce)
 }
 
 /* Rule 10, for the gap that this announce ends; `place` is where the session was in it. */
-static void count_time(struct context *context, struct announce *announce, const struct others *others,
-                       enum swarm_place place)
+static void count_time(struct context *context, struct announce *announce, enum swarm_place place)
 {
-    const struct session *session = swarm_session(announce->torrent, announce->slot);
+    const struct session *session = announce->session;
     if (place == PLACE_TOMBSTONE)
         return;
     struct seed_marks *marks = torrents_seed_marks(context->torrents);
     uint32_t torrent = announce->torrent->number, user = announce->user->index;
     struct seed_mark none = {.seed_s = 0};
-    struct seed_mark *mark = others->has_active ? seed_marks_make(marks, torrent, user)
-                                                : seed_marks_find(marks, torrent, user);
+    bool is_alone = announce->others.active == 0;
+    struct seed_mark *mark = !is_alone ? seed_marks_make(marks, torrent, user)
+                                       : seed_marks_find(marks, torrent, user);
     if (mark == NULL)
         mark = &none;
     uint32_t from_s = (uint32_t)(session->last_ms / 1000);
@@ -141,14 +112,15 @@ static void count_time(struct context *context, struct announce *announce, const
         announce->credit.seed_time_s = accounting_time(from_s, now_s, longest_s, &mark->seed_s);
     else
         announce->credit.leech_time_s = accounting_time(from_s, now_s, longest_s, &mark->leech_s);
-    if (mark != &none && !others->has_active)
+    if (mark != &none && is_alone)
         seed_marks_drop(marks, torrent, user); /* alone again, and no mark reaches beyond now */
 }
 
 /* Rule 6. */
-static void count_snatch(struct announce *announce, struct session *session, bool has_snatched)
+static void count_snatch(struct announce *announce, struct session *session)
 {
     bool completes = announce->left == 0 || announce->event == EVENT_COMPLETED;
+    bool has_snatched = announce->others.has_snatched || session->flags & SESSION_SNATCHED;
     if (!completes || has_snatched || !(session->flags & SESSION_BEGAN_LEECHING))
         return;
     session->flags |= SESSION_SNATCHED;
@@ -186,12 +158,12 @@ static void late_announce(struct context *context, struct announce *announce, st
 
 /* Sets the amounts of an announce that is no late copy, and moves the baseline. */
 static void credit_difference(struct context *context, struct announce *announce, struct session *session,
-                              enum arrival arrival, bool has_twin)
+                              enum arrival arrival)
 {
     if (arrival == ARRIVAL_RESTART) {
         announce->credit.flags |= DELTA_RESET;
         counter_add(&context->counters->resets, 1);
-    } else if (has_twin) {
+    } else if (announce->others.has_twin) {
         count_twin(context, announce);
     } else if (announce->uploaded > session->uploaded || announce->downloaded > session->downloaded) {
         struct accounting_terms terms = terms_of(context, announce);
@@ -231,7 +203,7 @@ static void settle_session(struct context *context, struct announce *announce, s
 
 static void next_announce(struct context *context, struct announce *announce)
 {
-    struct session *session = swarm_session(announce->torrent, announce->slot);
+    struct session *session = announce->session;
     enum swarm_place place = swarm_place(announce->torrent, announce->slot);
     bool in_swarm = place != PLACE_TOMBSTONE;
     announce->place = (uint8_t)place;
@@ -241,11 +213,10 @@ static void next_announce(struct context *context, struct announce *announce)
         late_announce(context, announce, session, in_swarm);
         return;
     }
-    struct others others = look_at_others(context, announce);
     bool after_stop = accounting_is_after_stop(session, in_swarm, announce, context->now_ms);
-    count_time(context, announce, &others, place);
-    credit_difference(context, announce, session, arrival, others.has_twin);
-    count_snatch(announce, session, others.has_snatched);
+    count_time(context, announce, place);
+    credit_difference(context, announce, session, arrival);
+    count_snatch(announce, session);
     session_set_left(session, announce->left);
     if (after_stop)
         announce_after_stop(announce);
@@ -269,7 +240,7 @@ static void apply_rights(struct announce *announce)
 
 static void privtrak_one(struct context *context, struct announce *announce)
 {
-    if (announce->slot == SLOT_NONE)
+    if (announce->session == NULL)
         first_announce(context, announce);
     else
         next_announce(context, announce);
@@ -278,7 +249,7 @@ static void privtrak_one(struct context *context, struct announce *announce)
     apply_rights(announce);
     if (announce->is_late)
         return;
-    struct session *session = swarm_session(announce->torrent, announce->slot);
+    struct session *session = announce->session;
     if (announce->credit.flags & DELTA_FIRST) {
         session_set_left(session, announce->left);
         session_set_last_ms(session, context->now_ms);

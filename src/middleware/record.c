@@ -67,7 +67,8 @@ static uint16_t at_most_16_bits(uint32_t count)
 }
 
 void record_delta(struct context *context, struct torrent *torrent, uint32_t slot, uint8_t event,
-                  const struct credit *credit, const struct address *source, uint64_t left)
+                  const struct credit *credit, const struct address *source, uint64_t left,
+                  const struct user_presence *presence)
 {
     uint32_t user = swarm_user(torrent, slot);
     struct delta *delta = ring_next(context->ring);
@@ -86,10 +87,9 @@ void record_delta(struct context *context, struct torrent *torrent, uint32_t slo
     record_user(context, delta, user);
     record_torrent(delta, torrent);
     record_session(context, delta, torrent, slot);
-    struct user_presence presence = user_presence(torrent, user);
-    delta->user_seeding = at_most_16_bits(presence.seeding);
-    delta->user_active = at_most_16_bits(presence.active);
-    delta->user_left = presence.active > 0 ? presence.left : left;
+    delta->user_seeding = at_most_16_bits(presence->seeding);
+    delta->user_active = at_most_16_bits(presence->active);
+    delta->user_left = presence->active > 0 ? presence->left : left;
     ring_commit(context->ring);
     counter_add(&context->counters->deltas_made, 1);
 }

@@ -19,9 +19,11 @@ struct user_presence user_presence(const struct torrent *torrent, uint32_t user)
 
 /*
  * Pushes a delta into the ring, which must have room. `event` is enum
- * announce_event; `source` may be NULL (expired); `left` as the client said it. An RCU read section must be open.
+ * announce_event; `source` may be NULL (expired); `left` as the client said it;
+ * `presence`: of the user in the swarm, this session included. An RCU read section must be open.
  */
 void record_delta(struct context *context, struct torrent *torrent, uint32_t slot, uint8_t event,
-                  const struct credit *credit, const struct address *source, uint64_t left);
+                  const struct credit *credit, const struct address *source, uint64_t left,
+                  const struct user_presence *presence);
 
 #endif

@@ -4,7 +4,7 @@
  * have been uploaded to the site a moment ago. Deleted ones are told the reason.
  */
 #include "middleware/stages.h"
-#include "storage/swarm.h"
+#include "storage/pick.h"
 #include "tracker/tracker.h"
 
 enum {
@@ -53,7 +53,9 @@ static void approve_deleted(struct context *context, struct announce *announce)
 
 static void approve_one(struct context *context, struct announce *announce)
 {
-    announce->torrent = torrents_find_hashed(context->torrents, announce->hash, announce->info_hash);
+    announce->torrent = torrents_find_hashed(context->torrents, announce->hash, announce->torrent, announce->info_hash);
+    if (announce->torrent == NULL) /* an earlier one of the batch may have registered it */
+        announce->torrent = torrents_find(context->torrents, announce->info_hash);
     if (announce->torrent == NULL)
         register_torrent(context, announce);
     else if (announce->torrent->state == TORRENT_DELETED)
@@ -62,26 +64,40 @@ static void approve_one(struct context *context, struct announce *announce)
         swarm_prefetch(announce->torrent);
 }
 
+static void prefetch_peers(const struct context *context, const struct announce *announce)
+{
+    pick_prefetch(announce->torrent, announce->dice, announce_wanted(announce, &context->config->tracker),
+                  announce->left > 0 && announce->event != EVENT_PAUSED);
+}
+
 static void torrent_approval_run(struct stage *stage, struct batch *batch)
 {
     (void)stage;
     struct context *context = batch->context;
+    struct announce *accepted[BATCH_MAX];
+    unsigned count = 0;
     for (unsigned i = 0; i < batch->count; i++) {
         struct announce *announce = batch->announces[i];
+        if (announce->verdict != VERDICT_ACCEPTED)
+            continue;
+        accepted[count++] = announce;
         announce->hash = torrents_hash(context->torrents, announce->info_hash);
         torrents_prefetch_bucket(context->torrents, announce->hash);
     }
-    for (unsigned i = 0; i < batch->count; i++)
-        torrents_prefetch_record(context->torrents, batch->announces[i]->hash);
-    for (unsigned i = 0; i < batch->count; i++)
-        if (batch->announces[i]->verdict == VERDICT_ACCEPTED)
-            approve_one(context, batch->announces[i]);
-    for (unsigned i = 0; i < batch->count; i++)
-        if (batch->announces[i]->verdict == VERDICT_ACCEPTED)
-            swarm_prefetch_user(batch->announces[i]->torrent, batch->announces[i]->user->index);
-    for (unsigned i = 0; i < batch->count; i++)
-        if (batch->announces[i]->verdict == VERDICT_ACCEPTED)
-            swarm_prefetch_session(batch->announces[i]->torrent, batch->announces[i]->user->index);
+    for (unsigned i = 0; i < count; i++)
+        accepted[i]->torrent = torrents_guess(context->torrents, accepted[i]->hash);
+    for (unsigned i = 0; i < count; i++)
+        approve_one(context, accepted[i]);
+    /* From here on for the stages that follow: they find in the cache what they will touch of the swarms. */
+    for (unsigned i = 0; i < count; i++)
+        if (accepted[i]->verdict == VERDICT_ACCEPTED)
+            swarm_prefetch_user(accepted[i]->torrent, accepted[i]->user->index);
+    for (unsigned i = 0; i < count; i++)
+        if (accepted[i]->verdict == VERDICT_ACCEPTED) {
+            accepted[i]->dice = pick_random(&context->random);
+            swarm_prefetch_session(accepted[i]->torrent, accepted[i]->user->index);
+            prefetch_peers(context, accepted[i]);
+        }
 }
 
 const struct stage_type stage_torrent_approval = {

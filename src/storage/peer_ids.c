@@ -3,12 +3,12 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <xxhash.h>
 
 enum {
     NAME_BYTES = 8,
     NAMES_MAX = 4096, /* more than all clients' versions; the table stays in the cache */
-    TABLE_SIZE = 16384,
+    TABLE_BITS = 14,
+    TABLE_SIZE = 1 << TABLE_BITS,
     ID_BYTES = 20,
 };
 
@@ -16,7 +16,7 @@ struct peer_ids {
     uint64_t names[NAMES_MAX + 1]; /* by number; 0 is not used */
     uint16_t table[TABLE_SIZE];    /* open addressing, numbers */
     uint32_t name_count;
-    uint64_t seed;
+    uint64_t seed; /* odd, and nobody's to know: a stranger cannot choose names that fall together */
     uint8_t (*whole)[ID_BYTES]; /* ids of names without a number */
     uint32_t whole_count;
     uint32_t whole_capacity;
@@ -28,6 +28,8 @@ struct peer_ids *peer_ids_new(void)
     struct peer_ids *ids = calloc(1, sizeof *ids);
     if (ids != NULL)
         arc4random_buf(&ids->seed, sizeof ids->seed);
+    if (ids != NULL)
+        ids->seed |= 1;
     return ids;
 }
 
@@ -41,7 +43,7 @@ void peer_ids_free(struct peer_ids *ids)
 /* The table's place of that name: where it stands, or where it would. */
 static uint32_t place_of(const struct peer_ids *ids, uint64_t name)
 {
-    uint32_t i = (uint32_t)XXH3_64bits_withSeed(&name, sizeof name, ids->seed) % TABLE_SIZE;
+    uint32_t i = (uint32_t)((name * ids->seed) >> (64 - TABLE_BITS));
     while (ids->table[i] != 0 && ids->names[ids->table[i]] != name)
         i = (i + 1) % TABLE_SIZE;
     return i;
@@ -121,9 +123,7 @@ void peer_ids_key(const struct peer_ids *ids, const uint8_t *peer_id, struct pee
     key->whole = peer_id;
 }
 
-bool peer_ids_match(const struct peer_ids *ids, const struct peer_id_key *key, const struct packed_peer_id *packed)
+bool peer_ids_match_whole(const struct peer_ids *ids, const struct peer_id_key *key, const struct packed_peer_id *packed)
 {
-    if (packed->name != 0)
-        return memcmp(packed, &key->packed, sizeof *packed) == 0;
     return memcmp(ids->whole[whole_number(packed)], key->whole, ID_BYTES) == 0;
 }

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 struct peer_ids;
 
@@ -36,6 +37,12 @@ struct peer_id_key {
     const uint8_t *whole;
 };
 void peer_ids_key(const struct peer_ids *ids, const uint8_t *peer_id, struct peer_id_key *key);
-bool peer_ids_match(const struct peer_ids *ids, const struct peer_id_key *key, const struct packed_peer_id *packed);
+bool peer_ids_match_whole(const struct peer_ids *ids, const struct peer_id_key *key, const struct packed_peer_id *packed);
+
+static inline bool peer_ids_match(const struct peer_ids *ids, const struct peer_id_key *key,
+                                  const struct packed_peer_id *packed)
+{
+    return packed->name != 0 ? memcmp(packed, &key->packed, sizeof *packed) == 0 : peer_ids_match_whole(ids, key, packed);
+}
 
 #endif

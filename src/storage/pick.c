@@ -21,12 +21,17 @@ uint64_t pick_random(uint64_t *state)
     return x * UINT64_C(0x2545f4914f6cdd1d);
 }
 
-static struct region region_at(struct pick *pick, uint32_t base, uint32_t length)
+/* Where the walk over a list begins: `bits` of chance, scaled. A list that grows by one begins at nearly the same place. */
+static uint32_t start_of(uint32_t bits, uint32_t length)
 {
-    struct region region = {.base = base, .length = length};
-    if (length > 1)
-        region.start = (uint32_t)((pick_random(pick->random) >> 32) * length >> 32);
-    return region;
+    return (uint32_t)((uint64_t)bits * length >> 32);
+}
+
+/* The lists of seeders and of leechers, from where the dice says. */
+static void make_regions(struct region regions[static 2], uint64_t dice, uint32_t seeders, uint32_t leechers)
+{
+    regions[0] = (struct region){.length = seeders, .start = start_of((uint32_t)(dice >> 32), seeders)};
+    regions[1] = (struct region){.base = seeders, .length = leechers, .start = start_of((uint32_t)dice, leechers)};
 }
 
 /* The next place of the walk, and how many follow it without a turn. */
@@ -122,8 +127,8 @@ static void take4(struct pick *pick, struct region *region, uint32_t want)
             region->done++;
             continue;
         }
-        const uint8_t *endpoints;
-        uint32_t in_chunk = swarm_endpoint_run(pick->torrent, slot, &endpoints);
+        const uint8_t *endpoints = swarm_endpoint4(pick->torrent, slot);
+        uint32_t in_chunk = swarm_endpoint_run(pick->torrent, slot);
         run = stop - slot < in_chunk ? stop - slot : in_chunk;
         region->done += plain ? copy_run4(pick, endpoints, run, end - pick->count4)
                               : copy_some4(pick, slot, endpoints, run, end - pick->count4);
@@ -201,21 +206,37 @@ void pick_peers(struct pick *pick)
     }
     struct region regions4[2] = {{.base = 0}, {.base = 0}};
     if (pick->wants4 && pick->want > want6) {
-        const struct torrent *torrent = pick->torrent;
-        regions4[0] = region_at(pick, 0, torrent->seeders);
-        regions4[1] = region_at(pick, torrent->seeders, torrent->leechers);
+        make_regions(regions4, pick->dice, pick->torrent->seeders, pick->torrent->leechers);
         take_family(pick, 4, pick->want - want6, regions4, NULL);
     }
     uint32_t left = pick->want - pick->count4;
     if (pick->wants6 && left > 0 && supply(pick, 6) > 0) {
-        uint32_t seeders6 = swarm_endpoints(pick->torrent, 6, true);
         struct region regions6[2];
-        regions6[0] = region_at(pick, 0, seeders6);
-        regions6[1] = region_at(pick, seeders6, swarm_endpoints(pick->torrent, 6, false));
+        make_regions(regions6, pick->dice * UINT64_C(0x9e3779b97f4a7c15), swarm_endpoints(pick->torrent, 6, true),
+                     swarm_endpoints(pick->torrent, 6, false));
         take_family(pick, 6, left, regions6, regions4);
         /* What IPv6 could not fill, IPv4 may: its walk goes on where it stopped. */
         uint32_t rest = pick->want - pick->count4 - pick->count6;
         if (rest > 0 && pick->wants4 && pick->entries == NULL)
             take_family(pick, 4, pick->count4 + rest, regions4, NULL);
     }
+}
+
+static void prefetch_run(const struct torrent *torrent, uint32_t slot, uint32_t count)
+{
+    uint32_t run = swarm_endpoint_run(torrent, slot);
+    const uint8_t *endpoints = swarm_endpoint4(torrent, slot);
+    size_t bytes = (size_t)(count < run ? count : run) * ENDPOINT4_BYTES;
+    for (size_t at = 0; at < bytes; at += 64)
+        __builtin_prefetch(endpoints + at);
+    __builtin_prefetch(endpoints + bytes - 1);
+}
+
+void pick_prefetch(const struct torrent *torrent, uint64_t dice, uint32_t want, bool wants_seeders)
+{
+    struct region regions[2];
+    make_regions(regions, dice, torrent->seeders, torrent->leechers);
+    for (int i = wants_seeders ? 0 : 1; i < 2 && want > 0; i++)
+        if (regions[i].length > 0)
+            prefetch_run(torrent, regions[i].base + regions[i].start, want);
 }

@@ -23,7 +23,7 @@ struct pick {
     bool wants6;
     uint32_t hidden[PICK_HIDDEN_MAX]; /* slots never to be given: the asking one, the user's others */
     uint32_t hidden_count;
-    uint64_t *random;      /* state of the generator, not 0 */
+    uint64_t dice;         /* random bits: where the walks over the lists begin */
 
     /* Where it goes: packed endpoints, or, where `entries` is not NULL, whole entries with peer ids. */
     uint8_t *peers4;
@@ -36,6 +36,9 @@ struct pick {
 };
 
 void pick_peers(struct pick *pick);
+
+/* Fetches what pick_peers will read of the IPv4 endpoints, for a client that may get `want` peers by that dice. */
+void pick_prefetch(const struct torrent *torrent, uint64_t dice, uint32_t want, bool wants_seeders);
 
 /* xorshift: fast and good enough for choosing peers. */
 uint64_t pick_random(uint64_t *state);

@@ -2,7 +2,6 @@
 #include "storage/seed_marks.h"
 
 #include <stdlib.h>
-#include <xxhash.h>
 
 #include "storage/index.h"
 #include "storage/paged.h"
@@ -41,8 +40,9 @@ static struct seed_mark *mark_at(struct seed_marks *marks, uint32_t number)
 
 static uint64_t hash_of(const struct seed_marks *marks, uint32_t torrent, uint32_t user)
 {
-    uint64_t pair = (uint64_t)torrent << 32 | user;
-    return XXH3_64bits_withSeed(&pair, sizeof pair, marks->seed);
+    /* Both are the tracker's own numbers, which nobody chooses; the seed is for good measure. */
+    uint64_t mixed = (((uint64_t)torrent << 32 | user) ^ marks->seed) * UINT64_C(0x9e3779b97f4a7c15);
+    return (mixed ^ mixed >> 32) * UINT64_C(0xbf58476d1ce4e5b9);
 }
 
 static uint64_t hash_of_number(const void *owner, uint32_t number)
@@ -66,6 +66,8 @@ static uint32_t find(struct seed_marks *marks, uint64_t hash, uint32_t torrent, 
 
 struct seed_mark *seed_marks_find(struct seed_marks *marks, uint32_t torrent, uint32_t user)
 {
+    if (marks->index.count == 0)
+        return NULL;
     uint32_t number = find(marks, hash_of(marks, torrent, user), torrent, user);
     return number == INDEX_NONE ? NULL : mark_at(marks, number);
 }

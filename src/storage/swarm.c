@@ -23,32 +23,6 @@ static unsigned class_for(uint32_t slots)
     return class;
 }
 
-struct session *swarm_session(const struct torrent *torrent, uint32_t slot)
-{
-    return chunk_sessions(chunk_of(torrent, slot), chunk_capacity(torrent)) + slot % CHUNK_SLOTS;
-}
-
-uint32_t swarm_user(const struct torrent *torrent, uint32_t slot)
-{
-    return chunk_users(chunk_of(torrent, slot))[slot % CHUNK_SLOTS];
-}
-
-void session_set_last_ms(struct session *session, int64_t unix_ms)
-{
-    int64_t ms = unix_ms - TIME_BASE_MS;
-    session->last_ms = (uint64_t)(ms < 0 ? 0 : ms) & ((UINT64_C(1) << 40) - 1);
-}
-
-void session_set_left(struct session *session, uint64_t left)
-{
-    session->left = (left < SESSION_LEFT_MAX ? left : SESSION_LEFT_MAX) & SESSION_LEFT_MAX;
-}
-
-uint64_t session_left(const struct session *session)
-{
-    return session->left == SESSION_LEFT_MAX ? COUNTER_MAX : session->left;
-}
-
 void swarm_prefetch(const struct torrent *torrent)
 {
     const char *body = (const char *)torrent->body.chunk;
@@ -139,8 +113,8 @@ void swarm_prefetch_session(const struct torrent *torrent, uint32_t user)
     __builtin_prefetch(session);
     __builtin_prefetch(session + sizeof(struct session) - 1);
     if (torrent->flags & TORRENT_IS_LARGE)
-        __builtin_prefetch(&chunk_users(chunk_of(torrent, slot))[slot % CHUNK_SLOTS]);
-    __builtin_prefetch(slot_endpoint4(torrent, slot), 1);
+        __builtin_prefetch(&chunk_users(swarm_chunk(torrent, slot))[slot % CHUNK_SLOTS]);
+    __builtin_prefetch(swarm_endpoint4(torrent, slot), 1);
 }
 
 uint32_t swarm_find(const struct torrents *torrents, const struct torrent *torrent, uint32_t user, const uint8_t *peer_id)
@@ -315,8 +289,8 @@ uint32_t swarm_add(struct torrents *torrents, struct torrent *torrent, uint32_t 
     if (grow(torrents, torrent) != 0 || peer_ids_pack(torrents->peer_ids, peer_id, &packed) != 0)
         return SLOT_NONE;
     uint32_t slot = swarm_total(torrent);
-    chunk_users(chunk_of(torrent, slot))[slot % CHUNK_SLOTS] = user;
-    memset(slot_endpoint4(torrent, slot), 0, ENDPOINT4_BYTES);
+    chunk_users(swarm_chunk(torrent, slot))[slot % CHUNK_SLOTS] = user;
+    memset(swarm_endpoint4(torrent, slot), 0, ENDPOINT4_BYTES);
     *swarm_session(torrent, slot) = (struct session){.peer_id = packed};
     if (torrent->flags & TORRENT_IS_LARGE && swarm_index_add(torrent, slot) != 0) {
         peer_ids_drop(torrents->peer_ids, &packed);
@@ -336,15 +310,15 @@ static void swap(struct torrent *torrent, uint32_t a, uint32_t b)
         return;
     if (torrent->flags & TORRENT_IS_LARGE)
         swarm_index_swap(torrent, a, b);
-    uint32_t *user_a = &chunk_users(chunk_of(torrent, a))[a % CHUNK_SLOTS];
-    uint32_t *user_b = &chunk_users(chunk_of(torrent, b))[b % CHUNK_SLOTS];
+    uint32_t *user_a = &chunk_users(swarm_chunk(torrent, a))[a % CHUNK_SLOTS];
+    uint32_t *user_b = &chunk_users(swarm_chunk(torrent, b))[b % CHUNK_SLOTS];
     uint32_t user = *user_a;
     *user_a = *user_b;
     *user_b = user;
     uint8_t endpoint[ENDPOINT4_BYTES];
-    memcpy(endpoint, slot_endpoint4(torrent, a), sizeof endpoint);
-    memcpy(slot_endpoint4(torrent, a), slot_endpoint4(torrent, b), sizeof endpoint);
-    memcpy(slot_endpoint4(torrent, b), endpoint, sizeof endpoint);
+    memcpy(endpoint, swarm_endpoint4(torrent, a), sizeof endpoint);
+    memcpy(swarm_endpoint4(torrent, a), swarm_endpoint4(torrent, b), sizeof endpoint);
+    memcpy(swarm_endpoint4(torrent, b), endpoint, sizeof endpoint);
     struct session session = *swarm_session(torrent, a);
     *swarm_session(torrent, a) = *swarm_session(torrent, b);
     *swarm_session(torrent, b) = session;
@@ -387,7 +361,7 @@ static uint32_t step_to_leecher_from_tombstone(struct torrent *torrent, uint32_t
 
 static bool is_hole(const struct torrent *torrent, uint32_t slot)
 {
-    const uint8_t *endpoint = slot_endpoint4(torrent, slot);
+    const uint8_t *endpoint = swarm_endpoint4(torrent, slot);
     return (endpoint[4] | endpoint[5]) == 0;
 }
 
@@ -406,7 +380,7 @@ static void leave(struct torrent *torrent, uint32_t slot)
     const uint16_t swarm_flags = SESSION_HAS4 | SESSION_HAS6 | SESSION_GIVEN_PEER | SESSION_UNLISTED | SESSION_ACTIVE |
                                  SESSION_PARTIAL;
     session->flags &= (uint16_t)~swarm_flags;
-    memset(slot_endpoint4(torrent, slot), 0, ENDPOINT4_BYTES);
+    memset(swarm_endpoint4(torrent, slot), 0, ENDPOINT4_BYTES);
 }
 
 static void count_move(struct torrent_totals *totals, const struct torrent *torrent, enum swarm_place from,
@@ -475,10 +449,14 @@ int swarm_set_endpoint(struct torrent *torrent, uint32_t slot, const struct addr
     struct session *session = swarm_session(torrent, slot);
     session->port = address->port;
     if (address->family == 4) {
-        uint8_t *endpoint = slot_endpoint4(torrent, slot);
+        uint8_t *endpoint = swarm_endpoint4(torrent, slot);
+        uint8_t fresh[ENDPOINT4_BYTES];
+        memcpy(fresh, address->ip, 4);
+        write_port(fresh + 4, listed_port(session));
+        if (session->flags & SESSION_HAS4 && memcmp(endpoint, fresh, sizeof fresh) == 0)
+            return 0; /* as nearly always: nothing to write */
         torrent->holes4 -= is_hole(torrent, slot);
-        memcpy(endpoint, address->ip, 4);
-        write_port(endpoint + 4, listed_port(session));
+        memcpy(endpoint, fresh, sizeof fresh);
         torrent->holes4 += is_hole(torrent, slot);
         session->flags |= SESSION_HAS4;
         return 0;
@@ -494,7 +472,7 @@ struct address swarm_endpoint(const struct torrent *torrent, uint32_t slot, int 
     struct address address = {.family = 0};
     const struct session *session = swarm_session(torrent, slot);
     if (family == 4 && session->flags & SESSION_HAS4) {
-        memcpy(address.ip, slot_endpoint4(torrent, slot), 4);
+        memcpy(address.ip, swarm_endpoint4(torrent, slot), 4);
     } else if (family == 6 && session->flags & SESSION_HAS6) {
         const struct swarm6 *swarm6 = torrent->extra->swarm6;
         uint32_t number = *(uint32_t *)paged_at(&swarm6->places, slot, sizeof(uint32_t));
@@ -527,12 +505,6 @@ uint32_t swarm_endpoints(const struct torrent *torrent, int family, bool seeders
     if (torrent->extra == NULL || torrent->extra->swarm6 == NULL)
         return 0;
     return seeders ? torrent->extra->swarm6->seeders : torrent->extra->swarm6->leechers;
-}
-
-uint32_t swarm_endpoint_run(const struct torrent *torrent, uint32_t slot, const uint8_t **endpoints)
-{
-    *endpoints = slot_endpoint4(torrent, slot);
-    return chunk_capacity(torrent) - slot % CHUNK_SLOTS;
 }
 
 const uint8_t *swarm_endpoint6(const struct torrent *torrent, uint32_t number, uint32_t *slot)

@@ -67,19 +67,71 @@ static inline enum swarm_place swarm_place(const struct torrent *torrent, uint32
     return slot < swarm_active(torrent) ? PLACE_LEECHER : PLACE_TOMBSTONE;
 }
 
+/*
+ * A chunk holds up to `capacity` slots as three arrays in a row, so that scanning users and copying endpoints touch
+ * few cache lines:
+ *   uint32_t user[capacity]; uint8_t endpoint4[capacity][6]; struct session session[capacity];
+ * Slot n of a large swarm is in chunk n / 64. Where in memory that is stands here for speed; only storage makes use of it.
+ */
+struct swarm_large {
+    struct chunk **chunks;
+    uint32_t chunk_count;
+    uint32_t directory; /* room in `chunks` */
+    struct index index; /* slots by the hash of their users */
+};
+
+static inline struct chunk *swarm_chunk(const struct torrent *torrent, uint32_t slot)
+{
+    return torrent->flags & TORRENT_IS_LARGE ? torrent->body.large->chunks[slot / SWARM_SMALL_SLOTS] : torrent->body.chunk;
+}
+
+static inline unsigned swarm_chunk_capacity(const struct torrent *torrent)
+{
+    return torrent->flags & TORRENT_IS_LARGE ? SWARM_SMALL_SLOTS : torrent->capacity;
+}
+
 /* The session in a slot; valid as long as the slot number is. */
-struct session *swarm_session(const struct torrent *torrent, uint32_t slot);
-uint32_t swarm_user(const struct torrent *torrent, uint32_t slot);
+static inline struct session *swarm_session(const struct torrent *torrent, uint32_t slot)
+{
+    uint8_t *chunk = (uint8_t *)swarm_chunk(torrent, slot);
+    size_t before = (sizeof(uint32_t) + ENDPOINT4_BYTES) * swarm_chunk_capacity(torrent);
+    return (struct session *)(void *)(chunk + before) + slot % SWARM_SMALL_SLOTS;
+}
+
+static inline uint32_t swarm_user(const struct torrent *torrent, uint32_t slot)
+{
+    return ((const uint32_t *)(const void *)swarm_chunk(torrent, slot))[slot % SWARM_SMALL_SLOTS];
+}
+
+/* Its packed IPv4 endpoint; zero where it has none to hand out. */
+static inline uint8_t *swarm_endpoint4(const struct torrent *torrent, uint32_t slot)
+{
+    uint8_t *chunk = (uint8_t *)swarm_chunk(torrent, slot);
+    return chunk + sizeof(uint32_t) * swarm_chunk_capacity(torrent) + slot % SWARM_SMALL_SLOTS * ENDPOINT4_BYTES;
+}
 
 /* Unix milliseconds of its last accepted announce. */
 static inline int64_t session_last_ms(const struct session *session)
 {
     return (int64_t)session->last_ms + TIME_BASE_MS;
 }
-void session_set_last_ms(struct session *session, int64_t unix_ms);
-void session_set_left(struct session *session, uint64_t left);
+
+static inline void session_set_last_ms(struct session *session, int64_t unix_ms)
+{
+    int64_t ms = unix_ms - TIME_BASE_MS;
+    session->last_ms = (uint64_t)(ms < 0 ? 0 : ms) & ((UINT64_C(1) << 40) - 1);
+}
+
+static inline void session_set_left(struct session *session, uint64_t left)
+{
+    session->left = (left < SESSION_LEFT_MAX ? left : SESSION_LEFT_MAX) & SESSION_LEFT_MAX;
+}
+
 /* SESSION_LEFT_MAX is told as COUNTER_MAX again. */
-uint64_t session_left(const struct session *session);
+static inline uint64_t session_left(const struct session *session)
+{
+    return session->left == SESSION_LEFT_MAX ? COUNTER_MAX : session->left;
+}
 
 /* Fetches the cache lines that finding a session touches. */
 void swarm_prefetch(const struct torrent *torrent);
@@ -135,8 +187,11 @@ void swarm_walk_bucket(const struct torrent *torrent, uint32_t bucket, void (*vi
 
 /* --- for pick.c --- */
 
-/* A run of packed IPv4 endpoints: from `slot` on, at most to the end of its chunk. Returns how many. */
-uint32_t swarm_endpoint_run(const struct torrent *torrent, uint32_t slot, const uint8_t **endpoints);
+/* How many packed IPv4 endpoints stand in a row from that of `slot` on, its chunk's unused ones included. */
+static inline uint32_t swarm_endpoint_run(const struct torrent *torrent, uint32_t slot)
+{
+    return swarm_chunk_capacity(torrent) - slot % SWARM_SMALL_SLOTS;
+}
 
 /* The IPv6 endpoint with that number in the list of IPv6 (seeders first, then leechers), and whose slot it is. */
 const uint8_t *swarm_endpoint6(const struct torrent *torrent, uint32_t number, uint32_t *slot);

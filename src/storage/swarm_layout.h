@@ -1,10 +1,4 @@
-/*
- * swarm_layout: how the sessions of a swarm lie in memory. Private to storage.
- *
- * A chunk holds up to `capacity` slots as three arrays in a row:
- *   uint32_t user[capacity]; uint8_t endpoint4[capacity][6]; struct session session[capacity];
- * so that scanning users and copying endpoints touch few cache lines.
- */
+/* swarm_layout: the inside of torrents and swarms, beyond what swarm.h shows of it. Private to storage. */
 #ifndef PRIVTRAK_STORAGE_SWARM_LAYOUT_H
 #define PRIVTRAK_STORAGE_SWARM_LAYOUT_H
 
@@ -23,14 +17,6 @@ enum {
 /* Slots of the chunk sizes there are; the last is CHUNK_SLOTS. */
 extern const uint8_t chunk_capacities[];
 extern const unsigned chunk_classes;
-
-/* More than CHUNK_SLOTS sessions: a directory of full chunks, and an index by user. */
-struct swarm_large {
-    struct chunk **chunks;
-    uint32_t chunk_count;
-    uint32_t directory; /* room in `chunks` */
-    struct index index; /* slots by swarm_user_hash */
-};
 
 /* One IPv6 endpoint in a swarm's list of them. */
 struct entry6 {
@@ -57,17 +43,7 @@ struct torrents {
     struct torrent_totals totals;
 };
 
-/* Where a slot's parts are. */
-static inline struct chunk *chunk_of(const struct torrent *torrent, uint32_t slot)
-{
-    return torrent->flags & TORRENT_IS_LARGE ? torrent->body.large->chunks[slot / CHUNK_SLOTS] : torrent->body.chunk;
-}
-
-static inline unsigned chunk_capacity(const struct torrent *torrent)
-{
-    return torrent->flags & TORRENT_IS_LARGE ? CHUNK_SLOTS : torrent->capacity;
-}
-
+/* The arrays of a chunk. */
 static inline uint32_t *chunk_users(struct chunk *chunk)
 {
     return (uint32_t *)(void *)chunk;
@@ -81,11 +57,6 @@ static inline uint8_t *chunk_endpoints(struct chunk *chunk, unsigned capacity)
 static inline struct session *chunk_sessions(struct chunk *chunk, unsigned capacity)
 {
     return (struct session *)((uint8_t *)chunk + (4 + ENDPOINT4_BYTES) * (size_t)capacity);
-}
-
-static inline uint8_t *slot_endpoint4(const struct torrent *torrent, uint32_t slot)
-{
-    return chunk_endpoints(chunk_of(torrent, slot), chunk_capacity(torrent)) + slot % CHUNK_SLOTS * ENDPOINT4_BYTES;
 }
 
 /* swarm_index.c: the user index of large swarms. */

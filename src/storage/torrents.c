@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#define XXH_INLINE_ALL
 #include <xxhash.h>
 
 #include "storage/swarm_layout.h"
@@ -81,31 +82,39 @@ void torrents_prefetch_bucket(const struct torrents *torrents, uint64_t hash)
     index_prefetch(&torrents->index, hash);
 }
 
-void torrents_prefetch_record(const struct torrents *torrents, uint64_t hash)
+struct torrent *torrents_guess(struct torrents *torrents, uint64_t hash)
 {
     struct index_walk walk;
     uint32_t number = index_first(&torrents->index, hash, &walk);
     if (number == INDEX_NONE)
-        return;
-    const char *record = paged_at(&torrents->records, number, sizeof(struct torrent));
-    __builtin_prefetch(record);
-    __builtin_prefetch(record + sizeof(struct torrent) - 1);
+        return NULL;
+    struct torrent *torrent = torrents_at(torrents, number);
+    __builtin_prefetch(torrent);
+    __builtin_prefetch((const char *)torrent + sizeof *torrent - 1);
+    return torrent;
 }
 
-struct torrent *torrents_find_hashed(struct torrents *torrents, uint64_t hash, const uint8_t *info_hash)
+static bool has_info_hash(const struct torrent *torrent, const uint8_t *info_hash)
 {
+    return memcmp(torrent->info_hash, info_hash, INFO_HASH_BYTES) == 0;
+}
+
+struct torrent *torrents_find_hashed(struct torrents *torrents, uint64_t hash, struct torrent *guess,
+                                     const uint8_t *info_hash)
+{
+    if (guess == NULL || has_info_hash(guess, info_hash))
+        return guess;
     struct index_walk walk;
-    for (uint32_t number = index_first(&torrents->index, hash, &walk); number != INDEX_NONE; number = index_next(&walk)) {
-        struct torrent *torrent = torrents_at(torrents, number);
-        if (memcmp(torrent->info_hash, info_hash, INFO_HASH_BYTES) == 0)
-            return torrent;
-    }
+    for (uint32_t number = index_first(&torrents->index, hash, &walk); number != INDEX_NONE; number = index_next(&walk))
+        if (has_info_hash(torrents_at(torrents, number), info_hash))
+            return torrents_at(torrents, number);
     return NULL;
 }
 
 struct torrent *torrents_find(struct torrents *torrents, const uint8_t *info_hash)
 {
-    return torrents_find_hashed(torrents, torrents_hash(torrents, info_hash), info_hash);
+    uint64_t hash = torrents_hash(torrents, info_hash);
+    return torrents_find_hashed(torrents, hash, torrents_guess(torrents, hash), info_hash);
 }
 
 static uint64_t hash_of_number(const void *owner, uint32_t number)
@@ -154,6 +163,11 @@ uint32_t torrent_download_percent(const struct torrent *torrent)
 const struct torrent_totals *torrents_totals(const struct torrents *torrents)
 {
     return &torrents->totals;
+}
+
+struct peer_ids *torrents_peer_ids(struct torrents *torrents)
+{
+    return torrents->peer_ids;
 }
 
 struct seed_marks *torrents_seed_marks(struct torrents *torrents)

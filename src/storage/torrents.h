@@ -16,6 +16,7 @@ struct swarm_large;
 struct swarm6;
 struct chunk;
 struct seed_marks;
+struct peer_ids;
 
 enum torrent_flags {
     TORRENT_IS_LARGE = 1 << 0,   /* body.large is meant, not body.chunk */
@@ -77,11 +78,15 @@ void torrents_free(struct torrents *torrents);
 /* The torrent with that info hash; NULL: not known. */
 struct torrent *torrents_find(struct torrents *torrents, const uint8_t *info_hash);
 
-/* The same in steps over a batch: hash and fetch the index line; fetch the record; find. */
+/*
+ * The same in three steps over a batch, so that the misses of many overlap: hash, and fetch the index's line;
+ * guess, and fetch the guessed record; look at it. A guess of NULL is certain as long as no torrent is added.
+ */
 uint64_t torrents_hash(const struct torrents *torrents, const uint8_t *info_hash);
 void torrents_prefetch_bucket(const struct torrents *torrents, uint64_t hash);
-void torrents_prefetch_record(const struct torrents *torrents, uint64_t hash);
-struct torrent *torrents_find_hashed(struct torrents *torrents, uint64_t hash, const uint8_t *info_hash);
+struct torrent *torrents_guess(struct torrents *torrents, uint64_t hash);
+struct torrent *torrents_find_hashed(struct torrents *torrents, uint64_t hash, struct torrent *guess,
+                                     const uint8_t *info_hash);
 
 /* Makes it known: approved, no id, 100 %. It must not be known yet. NULL out of memory. */
 struct torrent *torrents_add(struct torrents *torrents, const uint8_t *info_hash);
@@ -97,6 +102,9 @@ const struct torrent_totals *torrents_totals(const struct torrents *torrents);
 
 /* The rare part, made where there is none. NULL out of memory. */
 struct torrent_extra *torrent_extra(struct torrent *torrent);
+
+/* The names of clients that peer ids are packed with. */
+struct peer_ids *torrents_peer_ids(struct torrents *torrents);
 
 /* The marks of users with several sessions in a swarm; see seed_marks.h. */
 struct seed_marks *torrents_seed_marks(struct torrents *torrents);

@@ -1,11 +1,10 @@
 /*
  * users: see users.h.
  *
- * Three structures: a table from passkey hash to index (open addressing,
- * 64-bit entries that are read and written whole), pages of slots by index that
- * point to the current version of each user, and the versions themselves. Readers
- * take the three in turn with acquire loads; the writer holds a mutex, fills a
- * thing before it shows it, and frees what it replaced by call_rcu.
+ * Three structures: a table by passkey hash (open addressing, 64-bit entries that are read and written whole) and
+ * pages of slots by index, which both point to the current version of each user, and the versions themselves.
+ * Readers follow them with acquire loads; the writer holds a mutex, fills a thing before it shows it, and frees what
+ * it replaced by call_rcu.
  */
 #define URCU_INLINE_SMALL_FUNCTIONS
 #include "storage/users.h"
@@ -16,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <urcu.h>
+#define XXH_INLINE_ALL
 #include <xxhash.h>
 
 #include "base/hex.h"
@@ -24,10 +24,12 @@ enum {
     PAGE_USERS = 4096,
     PAGES_MAX = 524288, /* 2^31 users in all: beyond what the configuration allows */
     TABLE_START = 1024,
+    USUAL_PASSKEY = 32, /* bytes: what is fetched ahead with a record */
 };
 
-/* A table entry: the hash's upper half, and the index + 1 in the lower (0: never used). */
-#define ENTRY_DELETED UINT64_C(0xffffffff)
+/* A table entry: the hash's upper 16 bits, and the version's address in the lower 48 (0: never used). */
+#define ENTRY_ADDRESS UINT64_C(0xffffffffffff)
+#define ENTRY_DELETED UINT64_C(1)
 
 struct table {
     struct rcu_head rcu;
@@ -149,34 +151,45 @@ void users_read_end(void)
 
 /* --- readers --- */
 
-uint64_t users_hash(struct users *users, const char *passkey, size_t length)
+uint64_t users_hash(const struct users *users, const char *passkey, size_t length)
 {
     return XXH3_64bits_withSeed(passkey, length, users->seed);
 }
 
-void users_prefetch_bucket(struct users *users, uint64_t hash)
+void users_prefetch_bucket(const struct users *users, uint64_t hash)
 {
     const struct table *table = __atomic_load_n(&users->table, __ATOMIC_ACQUIRE);
     __builtin_prefetch(&table->entries[hash & table->mask]);
 }
 
-static uint64_t entry_of(uint64_t hash, uint32_t index)
+static uint64_t entry_of(uint64_t hash, const struct user *user)
 {
-    return (hash & UINT64_C(0xffffffff00000000)) | (index + UINT64_C(1));
+    return (hash & ~ENTRY_ADDRESS) | (uintptr_t)user;
 }
 
-void users_prefetch_record(struct users *users, uint64_t hash)
+/* The version that the first entry from `*at` on refers to, of those that fit the hash; NULL: none. `*at` is then past it. */
+static const struct user *next_that_fits(const struct users *users, uint64_t hash, uint64_t *at)
 {
     const struct table *table = __atomic_load_n(&users->table, __ATOMIC_ACQUIRE);
-    for (uint64_t i = hash;; i++) {
-        uint64_t entry = __atomic_load_n(&table->entries[i & table->mask], __ATOMIC_ACQUIRE);
+    for (;;) {
+        uint64_t entry = __atomic_load_n(&table->entries[(*at)++ & table->mask], __ATOMIC_ACQUIRE);
         if (entry == 0)
-            return;
-        if ((entry ^ hash) >> 32 == 0 && entry != ENTRY_DELETED) {
-            __builtin_prefetch(load_user(&slot_at(users, (uint32_t)entry - 1)->user));
-            return;
-        }
+            return NULL;
+        if (((entry ^ hash) & ~ENTRY_ADDRESS) == 0 && (entry & ENTRY_ADDRESS) != ENTRY_DELETED)
+            return (const struct user *)(uintptr_t)(entry & ENTRY_ADDRESS);
     }
+}
+
+const struct user *users_guess(const struct users *users, uint64_t hash)
+{
+    uint64_t at = hash;
+    const struct user *user = next_that_fits(users, hash, &at);
+    if (user == NULL)
+        return NULL;
+    const char *record = (const char *)user;
+    __builtin_prefetch(record);
+    __builtin_prefetch(record + sizeof *user + USUAL_PASSKEY - 1);
+    return user;
 }
 
 static bool has_passkey(const struct user *user, const char *passkey, size_t length)
@@ -184,29 +197,37 @@ static bool has_passkey(const struct user *user, const char *passkey, size_t len
     return user->passkey_length == length && memcmp(user->passkey, passkey, length) == 0;
 }
 
-const struct user *users_find_hashed(struct users *users, uint64_t hash, const char *passkey, size_t length)
+const struct user *users_find_hashed(const struct users *users, uint64_t hash, const struct user *guess,
+                                     const char *passkey, size_t length)
 {
-    const struct table *table = __atomic_load_n(&users->table, __ATOMIC_ACQUIRE);
-    for (uint64_t i = hash;; i++) {
-        uint64_t entry = __atomic_load_n(&table->entries[i & table->mask], __ATOMIC_ACQUIRE);
-        if (entry == 0)
-            return NULL;
-        if ((entry ^ hash) >> 32 != 0 || entry == ENTRY_DELETED)
-            continue;
-        const struct user *user = load_user(&slot_at(users, (uint32_t)entry - 1)->user);
-        if (has_passkey(user, passkey, length) && !(user->flags & USER_GONE))
-            return user;
-    }
+    if (guess == NULL)
+        return NULL;
+    if (has_passkey(guess, passkey, length) && !(guess->flags & USER_GONE))
+        return guess;
+    uint64_t at = hash;
+    const struct user *user = next_that_fits(users, hash, &at);
+    while (user != NULL && (!has_passkey(user, passkey, length) || user->flags & USER_GONE))
+        user = next_that_fits(users, hash, &at);
+    return user;
 }
 
 const struct user *users_find(struct users *users, const char *passkey, size_t length)
 {
-    return users_find_hashed(users, users_hash(users, passkey, length), passkey, length);
+    uint64_t hash = users_hash(users, passkey, length);
+    return users_find_hashed(users, hash, users_guess(users, hash), passkey, length);
 }
 
 const struct user *users_at(struct users *users, uint32_t index)
 {
     return load_user(&slot_at(users, index)->user);
+}
+
+uint32_t users_indexes(struct users *users)
+{
+    pthread_mutex_lock(&users->lock);
+    uint32_t count = users->count;
+    pthread_mutex_unlock(&users->lock);
+    return count;
 }
 
 uint32_t users_count(struct users *users)
@@ -241,12 +262,17 @@ static size_t table_bytes(const struct table *table)
     return sizeof *table + (table->mask + 1) * sizeof table->entries[0];
 }
 
-static void table_add(struct table *table, uint64_t hash, uint32_t index)
+static uint64_t hash_of(const struct users *users, const struct user *user)
+{
+    return users_hash(users, user->passkey, user->passkey_length);
+}
+
+static void table_add(struct table *table, uint64_t hash, const struct user *user)
 {
     uint64_t i = hash;
     while (table->entries[i & table->mask] != 0)
         i++;
-    __atomic_store_n(&table->entries[i & table->mask], entry_of(hash, index), __ATOMIC_RELEASE);
+    __atomic_store_n(&table->entries[i & table->mask], entry_of(hash, user), __ATOMIC_RELEASE);
     table->used++;
 }
 
@@ -265,7 +291,7 @@ static int table_reserve(struct users *users)
     for (uint32_t i = 0; i < users->count; i++) {
         const struct user *user = slot_at(users, i)->user;
         if (!(user->flags & USER_GONE))
-            table_add(table, users_hash(users, user->passkey, user->passkey_length), i);
+            table_add(table, hash_of(users, user), user);
     }
     count_memory(users, table_bytes(table), table_bytes(old));
     __atomic_store_n(&users->table, table, __ATOMIC_RELEASE);
@@ -273,14 +299,15 @@ static int table_reserve(struct users *users)
     return 0;
 }
 
-static void table_delete(struct users *users, const struct user *user)
+/* What the entry of a version becomes: that of another version with the same passkey, or ENTRY_DELETED. */
+static void table_change(struct users *users, const struct user *user, uint64_t entry)
 {
     struct table *table = users->table;
-    uint64_t hash = users_hash(users, user->passkey, user->passkey_length);
-    uint64_t wanted = entry_of(hash, user->index);
+    uint64_t hash = hash_of(users, user);
+    uint64_t wanted = entry_of(hash, user);
     for (uint64_t i = hash; table->entries[i & table->mask] != 0; i++)
         if (table->entries[i & table->mask] == wanted) {
-            __atomic_store_n(&table->entries[i & table->mask], ENTRY_DELETED, __ATOMIC_RELEASE);
+            __atomic_store_n(&table->entries[i & table->mask], entry, __ATOMIC_RELEASE);
             return;
         }
 }
@@ -376,7 +403,7 @@ static int add(struct users *users, struct user *user)
     if (user->id != 0)
         id_link(users, user->id, index);
     id_grow(users);
-    table_add(users->table, users_hash(users, user->passkey, user->passkey_length), index);
+    table_add(users->table, hash_of(users, user), user);
     count_memory(users, version_bytes(user->passkey_length), 0);
     return 0;
 }
@@ -394,10 +421,10 @@ static int replace(struct users *users, struct user *old, struct user *user)
     if (old->id == 0 && user->id != 0)
         id_link(users, user->id, old->index);
     __atomic_store_n(&slot->user, user, __ATOMIC_RELEASE);
-    if (listed && (moved || !lists))
-        table_delete(users, old);
+    if (listed)
+        table_change(users, old, lists && !moved ? entry_of(hash_of(users, user), user) : ENTRY_DELETED);
     if (lists && (moved || !listed))
-        table_add(users->table, users_hash(users, user->passkey, user->passkey_length), user->index);
+        table_add(users->table, hash_of(users, user), user);
     __atomic_store_n(&users->known, users->known + lists - listed, __ATOMIC_RELAXED);
     count_memory(users, version_bytes(user->passkey_length), version_bytes(old->passkey_length));
     call_rcu(&version_of(old)->rcu, free_version);

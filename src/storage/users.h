@@ -65,11 +65,15 @@ void users_read_end(void);
 /* Reader: the user with that passkey; NULL where there is none (or it is gone). */
 const struct user *users_find(struct users *users, const char *passkey, size_t length);
 
-/* Reader: fetches the cache lines that users_find will look at, in two steps over a batch. */
-uint64_t users_hash(struct users *users, const char *passkey, size_t length);
-void users_prefetch_bucket(struct users *users, uint64_t hash);
-void users_prefetch_record(struct users *users, uint64_t hash);
-const struct user *users_find_hashed(struct users *users, uint64_t hash, const char *passkey, size_t length);
+/*
+ * Reader: the same in three steps over a batch, so that the misses of many overlap: hash, and fetch the table's
+ * line; guess, and fetch the guessed record; look at it. A guess of NULL is certain.
+ */
+uint64_t users_hash(const struct users *users, const char *passkey, size_t length);
+void users_prefetch_bucket(const struct users *users, uint64_t hash);
+const struct user *users_guess(const struct users *users, uint64_t hash);
+const struct user *users_find_hashed(const struct users *users, uint64_t hash, const struct user *guess,
+                                     const char *passkey, size_t length);
 
 /* Reader: by index (from a session); never NULL for an index that was given out. */
 const struct user *users_at(struct users *users, uint32_t index);
@@ -109,6 +113,9 @@ void users_sweep(struct users *users);
  * windows of limit_per_s seconds. Returns false where the limit is reached.
  */
 bool users_count_new_torrent(struct users *users, uint32_t index, uint32_t limit, uint32_t limit_per_s, int64_t now_s);
+
+/* How many indexes were given out: for walks with users_at. */
+uint32_t users_indexes(struct users *users);
 
 /* Bytes of memory in use. */
 size_t users_memory(struct users *users);

@@ -44,6 +44,7 @@ struct worker;
 struct announce;
 struct user;
 struct torrent;
+struct session;
 
 /*
  * How an answer finds its way back: set by the frontend that made the announce.
@@ -74,6 +75,17 @@ struct credit {
     uint16_t flags; /* enum delta_flags */
 };
 
+/* The user's other sessions on the torrent, taken together: what limits saw, and what holds until the deltas stage. */
+struct others {
+    uint32_t count;    /* tombstones included */
+    uint32_t active;   /* in the swarm */
+    uint32_t seeding;  /* of those */
+    uint32_t oldest;   /* the tombstone that is one longest: its slot; SLOT_NONE: none */
+    uint64_t left;     /* the smallest of the active; COUNTER_MAX where there are none */
+    bool has_snatched;
+    bool has_twin;     /* one of them is the same client under another peer id, with these counters */
+};
+
 struct announce {
     /* 1. What the client said. Written by the frontend, then read-only. */
     uint8_t info_hash[INFO_HASH_BYTES];
@@ -99,8 +111,10 @@ struct announce {
     /* 2. What the stages found. Valid within the chain only. */
     const struct user *user;
     struct torrent *torrent;
-    uint64_t hash;        /* of the passkey, then of the info hash: for looking up in steps */
-    uint32_t slot;        /* the session's place in the swarm: found by limits, made by privtrak; SLOT_NONE: unknown */
+    uint64_t hash;           /* of the passkey, then of the info hash: for looking up in steps */
+    uint64_t dice;           /* what chance decides about the peers that it gets */
+    struct session *session; /* found by limits, made by privtrak, moved by peers; NULL: unknown */
+    uint32_t slot;           /* its place in the swarm; SLOT_NONE: unknown */
     uint8_t place;        /* enum swarm_place: where privtrak says it belongs after this */
     bool changes_session; /* a delta is due */
     bool is_late;         /* section 6, rule 2: overtaken, changes nothing */
@@ -108,6 +122,7 @@ struct announce {
     bool wants_no_peers;  /* too early, stopped, no right to leech, …: an empty list */
     bool is_unlisted;     /* not to be handed out to others */
     bool ends_with_failure; /* the torrent is deleted: counted, then told the reason */
+    struct others others;
     struct credit credit;
 
     /* 3. Verdict and answer, for the frontend to encode. */

@@ -63,6 +63,14 @@ struct stage {
     void *state;
 };
 
+/* How many peers an announce gets at the most. */
+static inline uint32_t announce_wanted(const struct announce *announce, const struct config_tracker *config)
+{
+    uint32_t want = announce->numwant < 0 ? config->default_numwant : (uint32_t)announce->numwant;
+    uint32_t most = config->max_numwant < announce->peers_max ? config->max_numwant : announce->peers_max;
+    return want < most ? want : most;
+}
+
 /* Ends an announce with a failure. `reason` must outlive the reply. `retry_s` 0: retrying does not help. */
 static inline void announce_refuse(struct announce *announce, enum verdict verdict, const char *reason,
                                    uint32_t retry_s)

@@ -94,7 +94,7 @@ static void pick_some(uint32_t want, int families)
     pick.want = want;
     pick.wants4 = families & HAS4;
     pick.wants6 = families & HAS6;
-    pick.random = &random_state;
+    pick.dice = pick_random(&random_state);
     pick.peers4 = peers4;
     pick.peers6 = peers6;
     pick_peers(&pick);
@@ -289,7 +289,7 @@ Test(pick, entries_hold_addresses_and_their_peer_ids)
     pick.torrent = torrent;
     pick.want = 100;
     pick.wants4 = pick.wants6 = true;
-    pick.random = &random_state;
+    pick.dice = pick_random(&random_state);
     pick_peers(&pick);
     cr_assert_eq(pick.count4, 40);
     cr_assert_eq(pick.count6, 40);
