@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/privileges.h"
 #include "daemon/announce_urls.h"
+#include "daemon/lists_cache.h"
 #include "daemon/state.h"
 #include "database/registry.h"
 #include "deltas/ledger.h"
@@ -38,6 +39,7 @@ struct daemon {
     struct registry *registry;
     struct ring *rings[WORKERS_MAX]; /* the workers', for the ledger */
     struct ledger *ledger;
+    struct lists_cache *cache;
     struct state *state;
     struct http_listeners *http;
     struct udp_listeners *udp;
@@ -87,7 +89,13 @@ static int load_lists(struct daemon *daemon, struct error *error)
     daemon->registry = registry_new(daemon->config, &parts, error);
     if (daemon->registry == NULL)
         return -1;
-    return registry_load(daemon->registry, daemon->owner_passkey, error);
+    daemon->cache = lists_cache_open(daemon->config, &parts, daemon->registry, error);
+    if (daemon->cache == NULL)
+        return -1;
+    if (registry_load(daemon->registry, daemon->owner_passkey, error) == 0)
+        return 0;
+    const struct error reason = *error;
+    return registry_is_away(daemon->registry) ? lists_cache_load(daemon->cache, &reason, error) : -1;
 }
 
 static int open_sockets(struct daemon *daemon, struct error *error)
@@ -181,7 +189,7 @@ static int start(struct daemon *daemon, struct error *error)
     daemon->ledger = ledger_open(config, error);
     if (daemon->ledger == NULL)
         return -1;
-    daemon->state = state_open(config, daemon->tracker, daemon->ledger, error);
+    daemon->state = state_open(config, daemon->tracker, daemon->ledger, daemon->cache, error);
     if (daemon->state == NULL || state_restore(daemon->state, error) != 0)
         return -1;
     if (open_sockets(daemon, error) != 0 || open_admin(daemon, error) != 0)
@@ -278,6 +286,7 @@ void daemon_stop(struct daemon *daemon)
     http_listeners_free(daemon->http);
     udp_close(daemon->udp);
     state_free(daemon->state);
+    lists_cache_free(daemon->cache);
     ledger_free(daemon->ledger);
     registry_free(daemon->registry);
     tracker_free(daemon->tracker);

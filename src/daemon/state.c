@@ -22,6 +22,8 @@ enum {
 struct state {
     struct tracker *tracker;
     struct ledger *ledger;
+    struct lists_cache *cache;
+    bool is_restored; /* what is in memory is worth saving */
     const char *database_url;
     char folder[4096];
     uint64_t saved_seq;     /* the newest snapshot covers up to here */
@@ -38,7 +40,7 @@ struct state {
 };
 
 struct state *state_open(const struct config *config, struct tracker *tracker, struct ledger *ledger,
-                         struct error *error)
+                         struct lists_cache *cache, struct error *error)
 {
     struct state *state = calloc(1, sizeof *state);
     if (state == NULL) {
@@ -47,6 +49,7 @@ struct state *state_open(const struct config *config, struct tracker *tracker, s
     }
     state->tracker = tracker;
     state->ledger = ledger;
+    state->cache = cache;
     state->database_url = config->database.url;
     if (snprintf(state->folder, sizeof state->folder, "%s/snapshot", config->tracker.state_dir) >=
         (int)sizeof state->folder) {
@@ -133,6 +136,8 @@ static uint64_t database_position(const struct state *state)
 {
     struct error error;
     uint64_t seq = 0;
+    if (lists_cache_was_used(state->cache, &seq))
+        return seq;
     struct database *database = database_open(state->database_url, &error);
     if (database == NULL || database_applied(database, ledger_instance(state->ledger), &seq, &error) != DATABASE_OK)
         log_warning("state", "some snatches may be shown twice until the next start: %s", error.text);
@@ -154,6 +159,7 @@ int state_restore(struct state *state, struct error *error)
         return error_set(error, "out of memory for the sessions of the journal");
     clock_advance_to_ms(state->newest_ms);
     release_journal(state);
+    state->is_restored = true;
     log_info("state", "restored replayed=%" PRIu64 " took_ms=%" PRId64, state->restored,
              (clock_monotonic_ns() - begin_ns) / 1000000);
     return 0;
@@ -200,6 +206,9 @@ void state_save_last(struct state *state)
 {
     struct error error;
     uint64_t seq = ledger_last_seq(state->ledger);
+    if (!state->is_restored)
+        return;
+    lists_cache_save(state->cache, seq);
     if (seq != 0 && save(state, seq, &error) != 0)
         log_error("state", "%s; the journal is replayed at the next start", error.text);
 }
@@ -224,7 +233,9 @@ static void *run(void *argument)
     struct state *state = argument;
     pthread_setname_np(pthread_self(), "snapshot");
     int64_t next_ns = clock_monotonic_ns() + SAVE_EVERY_S * INT64_C(1000000000);
+    users_thread_register();
     while (pause_is_over(state)) {
+        lists_cache_keep_up(state->cache, ledger_last_seq(state->ledger));
         if (clock_monotonic_ns() < next_ns && !ledger_wants_snapshot(state->ledger))
             continue;
         next_ns = clock_monotonic_ns() + SAVE_EVERY_S * INT64_C(1000000000);
@@ -238,6 +249,7 @@ static void *run(void *argument)
             log_error("state", "%s", error.text);
         }
     }
+    users_thread_unregister();
     return NULL;
 }
 

@@ -27,7 +27,9 @@ struct registry {
     pthread_t thread;
     bool has_thread;
 
-    /* The registry's thread only, and registry_load before it is started. */
+    bool is_away; /* registry_load failed because nobody answered */
+
+    /* Written by the registry's thread only (and registry_load before it is started), under the lock. */
     struct client_row *table_rules;
     size_t table_rule_count;
 
@@ -156,18 +158,24 @@ static int apply(struct registry *registry)
 {
     struct lists *lists = &registry->lists;
     int result = lists_apply(lists, registry->database);
+    pthread_mutex_lock(&registry->lock);
     if (lists->has_clients) {
         free(registry->table_rules);
         registry->table_rules = lists->clients;
         registry->table_rule_count = lists->client_count;
         lists->clients = NULL;
     }
-    pthread_mutex_lock(&registry->lock);
     bool rules_changed = registry->rules_changed;
     pthread_mutex_unlock(&registry->lock);
     if (result == 0 && (lists->has_clients || rules_changed))
         result = put_rules(registry);
     return result;
+}
+
+static bool has_changes(const struct lists *lists)
+{
+    return lists->whole || lists->has_clients || lists->has_multipliers ||
+           lists->users_put + lists->torrents_put + lists->user_gone_count + lists->torrent_gone_count > 0;
 }
 
 /* One look: read whole, then put in force. */
@@ -176,6 +184,7 @@ static int look(struct registry *registry, struct error *error)
     struct database_reader reader = lists_reader(&registry->lists);
     enum database_result result = database_read(registry->database, &reader, error);
     if (result != DATABASE_OK) {
+        registry->is_away = result == DATABASE_UNAVAILABLE && !database_is_refused(registry->database);
         lists_reset(&registry->lists);
         return -1;
     }
@@ -188,6 +197,9 @@ static int look(struct registry *registry, struct error *error)
         log_info("registry", "lists read whole=%s users=%zu torrents=%zu users_gone=%zu torrents_gone=%zu",
                  lists->whole ? "true" : "false", lists->users_put, lists->torrents_put, lists->user_gone_count,
                  lists->torrent_gone_count);
+    pthread_mutex_lock(&registry->lock);
+    registry->status.changes += has_changes(lists);
+    pthread_mutex_unlock(&registry->lock);
     lists_reset(lists);
     return 0;
 }
@@ -197,8 +209,12 @@ int registry_load(struct registry *registry, char owner_passkey[static DATABASE_
     struct user_row owner;
     bool made;
     owner_passkey[0] = '\0';
-    if (database_owner_create(registry->database, &owner, &made, error) != DATABASE_OK)
+    registry->is_away = false;
+    enum database_result created = database_owner_create(registry->database, &owner, &made, error);
+    if (created != DATABASE_OK) {
+        registry->is_away = created == DATABASE_UNAVAILABLE && !database_is_refused(registry->database);
         return -1;
+    }
     users_thread_register();
     registry->lists.at_once = true;
     int result = look(registry, error);
@@ -212,6 +228,40 @@ int registry_load(struct registry *registry, char owner_passkey[static DATABASE_
     registry->status.last_look_ms = clock_now_ms();
     pthread_mutex_unlock(&registry->lock);
     return result;
+}
+
+bool registry_is_away(const struct registry *registry)
+{
+    return registry->is_away;
+}
+
+int registry_load_from(struct registry *registry, registry_source_fn *source, void *context, const struct error *reason,
+                       struct error *error)
+{
+    struct database_reader reader = lists_reader(&registry->lists);
+    users_thread_register();
+    int result = reader.begin(reader.context, true);
+    if (result == 0)
+        result = source(context, &reader, error);
+    if (result == 0 && apply(registry) != 0)
+        result = error_set(error, "out of memory");
+    lists_reset(&registry->lists);
+    users_thread_unregister();
+    pthread_mutex_lock(&registry->lock);
+    strlcpy(registry->status.last_error, reason->text, sizeof(registry->status.last_error));
+    pthread_mutex_unlock(&registry->lock);
+    return result;
+}
+
+int registry_clients(struct registry *registry, struct client_row **rows, size_t *count)
+{
+    pthread_mutex_lock(&registry->lock);
+    *count = registry->table_rule_count;
+    *rows = reallocarray(NULL, *count + 1, sizeof(**rows));
+    if (*rows && *count > 0)
+        memcpy(*rows, registry->table_rules, *count * sizeof(**rows));
+    pthread_mutex_unlock(&registry->lock);
+    return *rows ? 0 : -ENOMEM;
 }
 
 static void note_look(struct registry *registry, uint64_t request, const struct error *error)
@@ -260,7 +310,8 @@ static void *registry_run(void *argument)
 {
     struct registry *registry = argument;
     users_thread_register();
-    int64_t retry_ms = 0;
+    /* Started without the database: it is to be noticed as soon as it is there. */
+    int64_t retry_ms = registry->is_away ? RETRY_FIRST_MS : 0;
     for (;;) {
         pthread_mutex_lock(&registry->lock);
         bool stopping = registry->stopping;

@@ -39,6 +39,21 @@ struct registry *registry_new(const struct config *config, const struct registry
  */
 int registry_load(struct registry *registry, char owner_passkey[static DATABASE_PASSKEY_BYTES], struct error *error);
 
+/* Whether registry_load failed because the database is away: nobody answers, it is starting, it is locked. */
+bool registry_is_away(const struct registry *registry);
+
+/*
+ * Brings in lists from elsewhere, as whole as the tables were, where the database is away; before tracker_start. `source` tells the
+ * reader users, torrents, clients and multipliers (not begin), and returns 0, or -1 with a reason. The thread then looks
+ * for the database at once and with back-off. `reason`: why it is away, for the status. Returns 0, or -1 with a reason.
+ */
+typedef int registry_source_fn(void *context, const struct database_reader *reader, struct error *error);
+int registry_load_from(struct registry *registry, registry_source_fn *source, void *context, const struct error *reason,
+                       struct error *error);
+
+/* Any thread: the rules of the table `clients` as they are in force; the caller frees `*rows`. 0 or -ENOMEM. */
+int registry_clients(struct registry *registry, struct client_row **rows, size_t *count);
+
 /* Starts the thread `registry`. */
 int registry_start(struct registry *registry, struct error *error);
 
@@ -54,6 +69,7 @@ int registry_reload(struct registry *registry, const struct config *config, stru
 struct registry_status {
     bool up;              /* the last look succeeded */
     uint64_t looks;       /* that succeeded */
+    uint64_t changes;     /* of these, how many changed anything in the lists */
     int64_t last_look_ms; /* clock_now_ms of the last one that succeeded */
     char last_error[256]; /* "" where up */
 };

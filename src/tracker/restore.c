@@ -1,14 +1,38 @@
 /* restore: brings sessions back from the deltas of the journal, at start. */
 #include <errno.h>
+#include <sodium.h>
 
+#include "base/hex.h"
 #include "storage/seed_marks.h"
 #include "storage/swarm.h"
 #include "tracker/worker_private.h"
 
-static const struct user *find_user(struct users *users, const struct delta *delta)
+void tracker_keep_strangers(struct tracker *tracker)
 {
-    if (delta->user_id != 0)
-        return users_find_id(users, delta->user_id);
+    tracker->keeps_strangers = true;
+}
+
+/* Nobody has its passkey; the registry gives the user its own, and its sessions are there still. */
+static const struct user *keep_stranger(struct users *users, int64_t id)
+{
+    uint8_t bytes[PASSKEY_MAX / 2];
+    char passkey[PASSKEY_MAX + 1];
+    randombytes_buf(bytes, sizeof bytes);
+    hex_encode(passkey, bytes, sizeof bytes);
+    const struct user_facts facts = {.id = id, .passkey = passkey, .upload_percent = 100, .download_percent = 100};
+    if (users_put(users, &facts) != 0)
+        return NULL;
+    users_remove(users, id);
+    return users_find_id(users, id);
+}
+
+static const struct user *find_user(const struct tracker *tracker, const struct delta *delta)
+{
+    struct users *users = tracker->parts.users;
+    if (delta->user_id != 0) {
+        const struct user *user = users_find_id(users, delta->user_id);
+        return user != NULL || !tracker->keeps_strangers ? user : keep_stranger(users, delta->user_id);
+    }
     bool made;
     return users_register(users, delta->passkey, delta->passkey_length, UINT32_MAX, &made);
 }
@@ -78,7 +102,7 @@ static void restore_marks(struct torrents *torrents, const struct torrent *torre
 
 int tracker_restore(struct tracker *tracker, const struct delta *delta, bool counts_snatch)
 {
-    const struct user *user = find_user(tracker->parts.users, delta);
+    const struct user *user = find_user(tracker, delta);
     if (user == NULL)
         return 0;
     struct torrents *torrents = tracker->workers[torrent_owner(delta->info_hash, tracker->count)]->context.torrents;

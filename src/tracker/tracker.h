@@ -67,6 +67,12 @@ void tracker_set_gate(struct tracker *tracker, tracker_gate_fn *is_closed, void 
 int tracker_restore(struct tracker *tracker, const struct delta *delta, bool counts_snatch);
 
 /*
+ * For lists that are older than the sessions that come back: a session of a user that is not in them is kept, as one of a user
+ * whose row is gone, until the registry knows better. Before tracker_load and tracker_restore.
+ */
+void tracker_keep_strangers(struct tracker *tracker);
+
+/*
  * Writes all sessions as blocks, each a slice of a worker's time, through `write` (which returns 0, or negative to
  * stop). `*sessions`: how many. By any thread that is registered as a reader of the users, also after tracker_stop.
  * Returns 0, -ENOMEM, or what `write` returned.
@@ -131,6 +137,16 @@ int tracker_remove_torrents(struct tracker *tracker, const uint8_t (*info_hashes
  */
 void tracker_mark_torrents(struct tracker *tracker);
 void tracker_sweep_torrents(struct tracker *tracker);
+
+/*
+ * Tells every torrent that has a row, one after another, on the thread of its owner (no waiting there); after each slice of a
+ * worker's time `between` is called, on the caller's thread. Both return 0, or negative to stop. Returns 0 or what they
+ * returned. Also after tracker_stop. A torrent whose row is gone is told as deleted.
+ */
+typedef int tracker_torrent_fn(void *context, const struct torrent_facts *facts);
+typedef int tracker_between_fn(void *context);
+int tracker_list_torrents(struct tracker *tracker, tracker_torrent_fn *each, tracker_between_fn *between,
+                          void *context);
 
 /* One session as the operator sees it. */
 struct peer_view {

@@ -84,6 +84,7 @@ struct tracker {
     unsigned hook_count;
     bool is_running;
     bool is_stopping; /* atomic */
+    bool keeps_strangers; /* restore.c */
     uint8_t mark;     /* parity of the complete looks at the table of torrents */
     tracker_gate_fn *gate;
     void *gate_context;
