@@ -62,7 +62,7 @@ static int make_lanes(struct load_thread *thread)
     uint64_t window = settings->in_flight / settings->thread_count / count;
     if (settings->protocol == LOAD_HTTP)
         window = settings->pipeline;
-    for (uint16_t i = 0; i < count; i++) {
+    for (uint16_t i = 0; i < thread->lane_count; i++) {
         struct lane *lane = &thread->lanes[i];
         lane->family = both ? (i % 2 == 0 ? 4 : 6) : (settings->targets[0].length > 0 ? 4 : 6);
         lane->sibling = both ? i ^ 1 : i;

@@ -105,8 +105,10 @@ Test(bench_swarm, pending_announce_is_said_again_unchanged)
     peer_init(&world, &peer, 1, 1, false, &chance);
     turn(&peer);
     peer_advance(&world, &peer, &chance);
-    struct peer before = peer;
+    struct peer before;
+    memcpy(&before, &peer, sizeof peer);
     peer_advance(&world, &peer, &chance);
+    /* Nothing is written, padding included. NOLINTNEXTLINE(bugprone-suspicious-memory-comparison) */
     cr_expect_eq(memcmp(&before, &peer, sizeof peer), 0);
 }
 

@@ -157,8 +157,8 @@ Test(database, a_long_name_is_cut_between_characters)
 {
     char sql[2048] = "INSERT INTO users (name) VALUES ('x";
     for (int i = 0; i < 600; i++)
-        strcat(sql, "ä");
-    strcat(sql, "')");
+        strlcat(sql, "ä", sizeof sql);
+    strlcat(sql, "')", sizeof sql);
     site(sql);
     struct user_row row;
     OK(database_user_get(place.database, site_number("SELECT id FROM users"), &row, &error));

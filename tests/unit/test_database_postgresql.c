@@ -4,6 +4,7 @@
  */
 #define PRIVTRAK_TEST_POSTGRESQL
 
+/* The same tests, which PRIVTRAK_TEST_POSTGRESQL leads to a server. NOLINTBEGIN(bugprone-suspicious-include) */
 #include "test_database_apply.c"
 #include "test_database_schema.c"
 
@@ -11,6 +12,7 @@
 #include "test_database.c"
 #include "test_registry.c"
 #include "test_sink_database.c"
+/* NOLINTEND(bugprone-suspicious-include) */
 
 #include <poll.h>
 
