@@ -135,6 +135,8 @@ void metrics_write(FILE *out, const struct metrics *metrics)
     write_sinks(out, &metrics->ledger);
     write_journal(out, &metrics->ledger);
     write_accounting(out, counters);
+    write_one(out, "privtrak_database_up", "gauge", "Whether the last look at the lists of the database succeeded.",
+              metrics->database_is_up);
     write_head(out, "privtrak_memory_bytes", "gauge", "Memory of the stores.");
     (void)fprintf(out, "privtrak_memory_bytes{store=\"torrents\"} %" PRIu64 "\n", counters->memory_torrents);
     (void)fprintf(out, "privtrak_memory_bytes{store=\"sessions\"} %" PRIu64 "\n", counters->memory_sessions);

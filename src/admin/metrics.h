@@ -2,6 +2,7 @@
 #ifndef PRIVTRAK_ADMIN_METRICS_H
 #define PRIVTRAK_ADMIN_METRICS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 
@@ -13,6 +14,7 @@ struct metrics {
     struct ledger_status ledger;
     uint64_t users;
     uint64_t users_memory_bytes;
+    bool database_is_up; /* the last look at the lists succeeded */
 };
 
 #define METRICS_CONTENT_TYPE "text/plain; version=0.0.4; charset=utf-8"

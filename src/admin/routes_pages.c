@@ -5,6 +5,7 @@
 #include "admin/dashboard.h"
 #include "admin/metrics.h"
 #include "admin/status.h"
+#include "database/registry.h"
 
 static void show_dashboard(struct call *call)
 {
@@ -24,6 +25,9 @@ static int take_metrics(struct backend *backend, char **text, size_t *length)
     }
     tracker_counters(backend->parts.tracker, &metrics->counters);
     ledger_status(backend->parts.ledger, &metrics->ledger);
+    struct registry_status status = {.up = false};
+    registry_status(backend->parts.registry, &status);
+    metrics->database_is_up = status.up;
     metrics->users = users_count(backend->parts.users);
     metrics->users_memory_bytes = users_memory(backend->parts.users);
     metrics_write(out, metrics);

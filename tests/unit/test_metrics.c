@@ -57,6 +57,7 @@ Test(metrics, every_name_of_the_contract_is_there_with_help_and_type)
         "privtrak_clamps_total counter",
         "privtrak_duplicates_total counter",
         "privtrak_gc_seconds_total counter",
+        "privtrak_database_up gauge",
         "privtrak_memory_bytes gauge",
     };
     write_page();
