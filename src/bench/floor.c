@@ -29,6 +29,8 @@ struct floor_kind {
 static const struct floor_kind kinds[] = {
     {"udp", "floor udp [OPTION]...", floor_udp_open, floor_udp_serve, 20, 1452, 320},
     {"http", "floor http [OPTION]...", floor_http_open, floor_http_serve, 180, 65536, 400},
+    {"https", "floor https --certificate FILE --key FILE [OPTION]...", floor_https_open, floor_https_serve, 180, 65536,
+     400},
 };
 
 struct floor_run {
@@ -217,6 +219,16 @@ static int run_kind(const struct floor_kind *kind, int argc, char **argv)
          .kind = OPTION_FLAG,
          .value = &run.settings.close,
          .help = "HTTP: close the connection after each reply"},
+        {.name = "certificate",
+         .kind = OPTION_TEXT,
+         .value = &run.settings.certificate,
+         .argument = "FILE",
+         .help = "HTTPS: certificate in PEM"},
+        {.name = "key",
+         .kind = OPTION_TEXT,
+         .value = &run.settings.key,
+         .argument = "FILE",
+         .help = "HTTPS: its key in PEM"},
         {.name = "duration",
          .kind = OPTION_DURATION,
          .value = &run.duration_ns,
@@ -251,12 +263,13 @@ static int floor_run_command(int argc, char **argv)
             return run_kind(&kinds[i], argc - 1, argv + 1);
     }
     bool help = argc == 2 && strcmp(argv[1], "--help") == 0;
-    fprintf(help ? stdout : stderr, "usage: privtrak-bench floor udp|http [OPTION]... (--help lists the options)\n");
+    fprintf(help ? stdout : stderr,
+            "usage: privtrak-bench floor udp|http|https [OPTION]... (--help lists the options)\n");
     return help ? EXIT_GOOD : EXIT_USAGE;
 }
 
 const struct command command_floor = {
     .name = "floor",
-    .summary = "bare responders (udp|http), to learn what the machine's sockets allow",
+    .summary = "bare responders (udp|http|https), to learn what the machine's sockets allow",
     .run = floor_run_command,
 };

@@ -16,8 +16,10 @@
 struct floor_settings {
     struct endpoint_list listen;
     struct cpu_list cpus;
-    uint64_t reply_bytes; /* of an announce's reply: the UDP payload, or the whole HTTP answer */
-    bool close;           /* HTTP: a connection for each request */
+    uint64_t reply_bytes;    /* of an announce's reply: the UDP payload, or the whole HTTP answer */
+    bool close;              /* HTTP: a connection for each request */
+    const char *certificate; /* HTTPS: files in PEM */
+    const char *key;
 };
 
 /* One responder. Written by its own thread, read by the main thread after the join. */
@@ -43,6 +45,15 @@ int floor_udp_open(struct floor_thread *thread, struct error *error);
 void floor_udp_serve(struct floor_thread *thread);
 int floor_http_open(struct floor_thread *thread, struct error *error);
 void floor_http_serve(struct floor_thread *thread);
+int floor_https_open(struct floor_thread *thread, struct error *error);
+void floor_https_serve(struct floor_thread *thread);
+
+/*
+ * An HTTP answer of `wanted` bytes, or the fewest above where lengths change their number of digits. `size`: wanted +
+ * FLOOR_HTTP_ROOM. Returns its length.
+ */
+enum { FLOOR_HTTP_ROOM = 512 };
+size_t floor_http_reply(char *reply, size_t size, size_t wanted, bool close_after);
 
 /* A socket of `type` with SO_REUSEPORT, bound to `endpoint`; -1 with a reason. */
 int floor_socket(const struct endpoint *endpoint, int type, struct error *error);

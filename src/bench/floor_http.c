@@ -49,8 +49,7 @@ int floor_http_open(struct floor_thread *thread, struct error *error)
     return 0;
 }
 
-/* An answer of `wanted` bytes, or the fewest above where lengths change their number of digits. Returns its length. */
-static size_t write_reply(char *reply, size_t size, size_t wanted, bool close_after)
+size_t floor_http_reply(char *reply, size_t size, size_t wanted, bool close_after)
 {
     static const char before[] = "d8:completei1e10:incompletei1e8:intervali1800e5:peers";
     for (size_t peers = 0;; peers++) {
@@ -77,10 +76,11 @@ static int responder_init(struct responder *responder, struct floor_thread *thre
     *responder = (struct responder){.thread = thread, .epoll = epoll_create1(EPOLL_CLOEXEC)};
     responder->buffer_bytes = REQUEST_MAX + 65536;
     responder->buffer = malloc(responder->buffer_bytes);
-    responder->reply = malloc((wanted + 512) * PIPELINE);
+    responder->reply = malloc((wanted + FLOOR_HTTP_ROOM) * PIPELINE);
     if (responder->epoll < 0 || responder->buffer == NULL || responder->reply == NULL)
         return error_set(&thread->error, "epoll: %s", strerror(errno));
-    responder->reply_bytes = write_reply(responder->reply, wanted + 512, wanted, thread->settings->close);
+    responder->reply_bytes =
+        floor_http_reply(responder->reply, wanted + FLOOR_HTTP_ROOM, wanted, thread->settings->close);
     for (size_t i = 1; i < PIPELINE; i++)
         memcpy(responder->reply + i * responder->reply_bytes, responder->reply, responder->reply_bytes);
     for (size_t i = 0; i < thread->socket_count; i++) {

@@ -52,6 +52,8 @@ struct load_settings {
     int passkey_form;
     bool fill;
     bool keepalive;
+    bool tls;
+    bool resume; /* TLS sessions */
     bool quiet;
     struct cpu_list cpus;
     uint64_t pid; /* 0: none whose CPU time is read */
@@ -69,9 +71,11 @@ struct load_counts {
     atomic_uint_fast64_t announce_replies;
     atomic_uint_fast64_t failures;
     atomic_uint_fast64_t resent;
-    atomic_uint_fast64_t lost;     /* given up */
-    atomic_uint_fast64_t stray;    /* answers to nothing that waits for one */
-    atomic_uint_fast64_t connects; /* UDP handshakes, or TCP connections */
+    atomic_uint_fast64_t lost;       /* given up */
+    atomic_uint_fast64_t stray;      /* answers to nothing that waits for one */
+    atomic_uint_fast64_t connects;   /* UDP handshakes, or TCP connections */
+    atomic_uint_fast64_t handshakes; /* TLS, all of them */
+    atomic_uint_fast64_t resumed;    /* those that went on with an earlier session */
     atomic_uint_fast64_t peers;
     atomic_uint_fast64_t reply_bytes;
     atomic_uint_fast64_t unsent; /* open loop: due before the end, never sent */
@@ -244,7 +248,7 @@ int load_run(struct load *load);
 /* report.c */
 struct load_sums {
     uint64_t requests, announces, scrapes, late_copies, replies, announce_replies, failures, resent, lost, stray,
-        connects, peers, reply_bytes, unsent;
+        connects, handshakes, resumed, peers, reply_bytes, unsent;
 };
 void report_sum(const struct load *load, struct load_sums *sums);
 /* One line of what happened since `before`, which becomes the present. */

@@ -88,6 +88,8 @@ static int check(struct given *given, struct error *error)
         return error_set(error, "--in-flight, --pipeline: at most %d requests a thread", REQUESTS_MAX);
     if (settings->pipeline > 1 && !settings->keepalive)
         return error_set(error, "--pipeline: only with --keepalive");
+    if (settings->resume && !settings->tls)
+        return error_set(error, "--resume: only with --tls");
     if (settings->timeout_ns < 1000000)
         return error_set(error, "--timeout: found less than 1ms");
     if (settings->timeout_ns / 1000000 * (int64_t)(settings->retries + 1) > LATE_COPY_RISK_MS)
@@ -160,6 +162,10 @@ static int run_load(struct given *given, const char *usage, int argc, char **arg
         {"quiet", OPTION_FLAG, &settings->quiet, 0, 0, NULL, NULL, "no line a second"},
         {is_udp ? NULL : "keepalive", OPTION_FLAG, &settings->keepalive, 0, 0, NULL, NULL,
          "keep connections; else each request has its own"},
+        {is_udp ? NULL : "tls", OPTION_FLAG, &settings->tls, 0, 0, NULL, NULL,
+         "HTTPS; certificates are not looked at, each handshake is a full one"},
+        {is_udp ? NULL : "resume", OPTION_FLAG, &settings->resume, 0, 0, NULL, NULL,
+         "with --tls: resume the connection's last session where there is one"},
         {.name = NULL},
     };
     struct error error = {""};

@@ -6,8 +6,6 @@
 
 #include <errno.h>
 #include <netdb.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "bench/http_link.h"
 #include "bench/http_reply.h"
 #include "bench/http_request.h"
 
@@ -25,7 +24,7 @@ enum { EVENTS = 256, PIPELINE_MAX = 64, INPUT_BYTES = 65536, TAIL_BYTES = 256 };
 #define HOUSEKEEPING_NS (5 * MILLISECOND_NS)
 
 struct connection {
-    int fd;               /* -1: none */
+    struct http_link link;
     bool waits_for_write; /* not yet connected, or the kernel's buffer is full: `out` holds what is left */
     uint32_t input_length;
     char *input; /* INPUT_BYTES */
@@ -39,6 +38,8 @@ struct http {
     struct load_thread *thread;
     int epoll;
     struct connection *connections; /* one a lane */
+    struct tls_client *tls;         /* NULL: plain */
+    enum load_phase phase;          /* in which the lanes were last visited */
     int64_t housekeeping_ns;
     char tail[2][TAIL_BYTES]; /* by family */
     size_t tail_length[2];
@@ -67,40 +68,53 @@ static void http_close(struct load_thread *thread)
     struct http *http = thread->transport;
     for (uint16_t i = 0; http->connections != NULL && i < thread->lane_count; i++) {
         struct connection *connection = &http->connections[i];
-        if (connection->fd >= 0)
-            (void)close(connection->fd);
+        http_link_clear(&connection->link);
         free(connection->input);
         free(connection->out);
     }
     if (http->epoll >= 0)
         (void)close(http->epoll);
+    tls_client_free(http->tls);
     free(http->connections);
     free(http);
     thread->transport = NULL;
 }
 
+static int make_connections(struct http *http, struct error *error)
+{
+    const struct load_thread *thread = http->thread;
+    http->connections = calloc(thread->lane_count, sizeof *http->connections);
+    for (uint16_t i = 0; http->connections != NULL && i < thread->lane_count; i++)
+        http_link_init(&http->connections[i].link, http->tls, thread->load->settings.resume);
+    for (uint16_t i = 0; http->connections != NULL && i < thread->lane_count; i++) {
+        struct connection *connection = &http->connections[i];
+        connection->input = malloc(INPUT_BYTES);
+        connection->out = malloc(sizeof http->batch);
+        if (connection->input == NULL || connection->out == NULL)
+            return error_set(error, "out of memory for %u connections", thread->lane_count);
+    }
+    return http->connections == NULL ? error_set(error, "out of memory") : 0;
+}
+
 static int http_open(struct load_thread *thread, struct error *error)
 {
+    const struct load_settings *settings = &thread->load->settings;
     struct http *http = calloc(1, sizeof *http);
     if (http == NULL)
         return error_set(error, "out of memory");
     thread->transport = http;
     http->thread = thread;
+    http->phase = PHASE_DRAIN;
     http->epoll = epoll_create1(EPOLL_CLOEXEC);
-    http->connections = calloc(thread->lane_count, sizeof *http->connections);
-    int code = http->epoll < 0 || http->connections == NULL ? error_set(error, "epoll: %s", strerror(errno)) : 0;
+    int code = http->epoll < 0 ? error_set(error, "epoll: %s", strerror(errno)) : 0;
     for (int family = 0; code == 0 && family < 2; family++) {
-        if (thread->load->settings.targets[family].length > 0)
+        if (settings->targets[family].length > 0)
             code = make_tail(http, family, error);
     }
-    for (uint16_t i = 0; code == 0 && i < thread->lane_count; i++) {
-        struct connection *connection = &http->connections[i];
-        connection->fd = -1;
-        connection->input = malloc(INPUT_BYTES);
-        connection->out = malloc(sizeof http->batch);
-        if (connection->input == NULL || connection->out == NULL)
-            code = error_set(error, "out of memory for %u connections", thread->lane_count);
-    }
+    if (code == 0 && settings->tls)
+        code = (http->tls = tls_client_new(&thread->counts, error)) == NULL ? -1 : 0;
+    if (code == 0)
+        code = make_connections(http, error);
     if (code < 0)
         http_close(thread);
     return code;
@@ -108,46 +122,25 @@ static int http_open(struct load_thread *thread, struct error *error)
 
 static void close_connection(struct connection *connection)
 {
-    if (connection->fd >= 0)
-        (void)close(connection->fd);
-    connection->fd = -1;
+    http_link_close(&connection->link);
     connection->waits_for_write = false;
     connection->input_length = 0;
     connection->out_length = 0;
 }
 
-static bool watch(struct http *http, uint16_t lane, int operation)
-{
-    const struct connection *connection = &http->connections[lane];
-    struct epoll_event event = {.events = EPOLLIN, .data.u32 = lane};
-    if (connection->waits_for_write)
-        event.events |= EPOLLOUT;
-    return epoll_ctl(http->epoll, operation, connection->fd, &event) == 0;
-}
-
 static int open_connection(struct http *http, uint16_t index)
 {
     struct load_thread *thread = http->thread;
-    struct connection *connection = &http->connections[index];
+    struct http_link *link = &http->connections[index].link;
     const struct endpoint *target = &thread->load->settings.targets[thread->lanes[index].family == 6];
-    struct sockaddr_storage source;
-    int one = 1;
-    int fd = socket(target->address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return -1;
-    connection->fd = fd;
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    socklen_t length = load_source_address(thread, index, &source);
-    if (length > 0) {
-        /* The port is chosen with the target known, so that all ports serve each address. */
-        (void)setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof one);
-        if (bind(fd, (const void *)&source, length) < 0)
+    if (link->fd < 0) {
+        struct sockaddr_storage source;
+        socklen_t length = load_source_address(thread, index, &source);
+        if (http_link_prepare(link, target, &source, length, http->epoll, index) < 0)
             return -1;
     }
-    if (connect(fd, (const void *)&target->address, target->length) < 0 && errno != EINPROGRESS)
-        return -1;
     count_add(&thread->counts.connects, 1);
-    return watch(http, index, EPOLL_CTL_ADD) ? 0 : -1;
+    return http_link_connect(link, target);
 }
 
 static size_t write_request(struct http *http, uint32_t index, char *text)
@@ -191,27 +184,20 @@ static void break_connection(struct http *http, uint16_t lane, const char *reaso
     connection->tail = kept;
 }
 
-/* Sends `length` bytes of `text`, and keeps for later what the kernel does not take now. */
+/* Sends `length` bytes of `text`, and keeps for later what is not taken now. */
 static void send_bytes(struct http *http, uint16_t lane, const char *text, size_t length)
 {
     struct connection *connection = &http->connections[lane];
-    ssize_t sent = 0;
-    if (!connection->waits_for_write) {
-        sent = send(connection->fd, text, length, MSG_NOSIGNAL);
-        if (sent < 0 && errno != EAGAIN && errno != ENOTCONN) {
-            break_connection(http, lane, strerror(errno));
-            return;
-        }
-        sent = sent < 0 ? 0 : sent;
+    ssize_t sent = connection->waits_for_write ? 0 : http_link_send(&connection->link, text, length);
+    if (sent < 0) {
+        break_connection(http, lane, strerror(errno));
+        return;
     }
     if ((size_t)sent == length)
         return;
     memcpy(connection->out + connection->out_length, text + sent, length - (size_t)sent);
     connection->out_length += length - (size_t)sent;
-    if (!connection->waits_for_write) {
-        connection->waits_for_write = true;
-        (void)watch(http, lane, EPOLL_CTL_MOD);
-    }
+    connection->waits_for_write = true;
 }
 
 /* Fills the lane's connection: first with what has to be sent again, then with new requests. */
@@ -221,7 +207,7 @@ static void send_more(struct http *http, uint16_t index, uint32_t most)
     struct connection *connection = &http->connections[index];
     const struct lane *lane = &thread->lanes[index];
     size_t length = 0;
-    bool fresh = connection->fd < 0;
+    bool fresh = !connection->link.is_open;
     for (uint32_t i = connection->head; fresh && i != connection->tail; i++)
         length += write_request(http, connection->requests[i % PIPELINE_MAX], http->batch + length);
     uint32_t room = lane->window - (connection->tail - connection->head);
@@ -245,18 +231,14 @@ static void send_more(struct http *http, uint16_t index, uint32_t most)
 static void send_rest(struct http *http, uint16_t lane)
 {
     struct connection *connection = &http->connections[lane];
-    ssize_t sent = send(connection->fd, connection->out, connection->out_length, MSG_NOSIGNAL);
+    ssize_t sent = http_link_send(&connection->link, connection->out, connection->out_length);
     if (sent < 0) {
-        if (errno != EAGAIN)
-            break_connection(http, lane, strerror(errno));
+        break_connection(http, lane, strerror(errno));
         return;
     }
     connection->out_length -= (size_t)sent;
     memmove(connection->out, connection->out + sent, connection->out_length);
-    if (connection->out_length == 0) {
-        connection->waits_for_write = false;
-        (void)watch(http, lane, EPOLL_CTL_MOD);
-    }
+    connection->waits_for_write = connection->out_length > 0;
 }
 
 static void take_reply(struct load_thread *thread, uint32_t request, const struct http_reply *reply)
@@ -299,20 +281,28 @@ static bool take_replies(struct http *http, uint16_t lane, bool ended)
     return !closes && connection->input_length < INPUT_BYTES;
 }
 
-static void receive(struct http *http, uint16_t lane)
+/*
+ * Takes what has come. The socket is watched for changes alone, so it is read until there is nothing more; but where a
+ * read leaves room, and no end was told with it, what comes later is a change.
+ */
+static void receive(struct http *http, uint16_t lane, bool has_ended)
 {
     struct connection *connection = &http->connections[lane];
-    ssize_t received =
-        recv(connection->fd, connection->input + connection->input_length, INPUT_BYTES - connection->input_length, 0);
-    http->thread->now_ns = clock_monotonic_ns();
-    if (received < 0) {
-        if (errno != EAGAIN)
-            break_connection(http, lane, strerror(errno));
-        return;
+    while (connection->link.is_open) {
+        size_t room = INPUT_BYTES - connection->input_length;
+        ssize_t received = http_link_receive(&connection->link, connection->input + connection->input_length, room);
+        http->thread->now_ns = clock_monotonic_ns();
+        if (received < 0) {
+            if (errno != EAGAIN)
+                break_connection(http, lane, strerror(errno));
+            return;
+        }
+        connection->input_length += (uint32_t)received;
+        if (!take_replies(http, lane, received == 0) || received == 0)
+            break_connection(http, lane, "connection closed before the answer");
+        else if ((size_t)received < room && !has_ended && http->tls == NULL)
+            return;
     }
-    connection->input_length += (uint32_t)received;
-    if (!take_replies(http, lane, received == 0) || received == 0)
-        break_connection(http, lane, "connection closed before the answer");
 }
 
 static void keep_house(struct http *http)
@@ -334,35 +324,51 @@ static void send_due(struct http *http)
     }
 }
 
+/* What waits at lanes that no event will come for: requests of broken connections, and lanes that had nothing to say. */
+static void visit_lanes(struct http *http, bool open_loop)
+{
+    const struct load_thread *thread = http->thread;
+    http->phase = thread->phase;
+    for (uint16_t i = 0; i < thread->lane_count; i++) {
+        const struct connection *connection = &http->connections[i];
+        uint32_t waiting = connection->tail - connection->head;
+        if ((!connection->link.is_open && waiting > 0) || (!open_loop && waiting < thread->lanes[i].window))
+            send_more(http, i, open_loop ? 0 : UINT32_MAX);
+    }
+}
+
+static void handle_event(struct http *http, const struct epoll_event *event, bool open_loop)
+{
+    uint16_t lane = (uint16_t)event->data.u32;
+    const struct connection *connection = &http->connections[lane];
+    bool was_open = connection->link.is_open;
+    if (was_open && connection->waits_for_write)
+        send_rest(http, lane);
+    if (connection->link.is_open && (event->events & (EPOLLIN | EPOLLERR | EPOLLHUP)) != 0)
+        receive(http, lane, (event->events & (EPOLLRDHUP | EPOLLERR | EPOLLHUP)) != 0);
+    if (!open_loop && was_open && (event->events & ~(uint32_t)EPOLLOUT) != 0)
+        send_more(http, lane, UINT32_MAX);
+}
+
 static void http_turn(struct load_thread *thread)
 {
     struct http *http = thread->transport;
     struct epoll_event events[EVENTS];
     bool open_loop = thread->load->settings.rate > 0 && (thread->phase == PHASE_RUN || thread->phase == PHASE_WARM_UP);
     thread->now_ns = clock_monotonic_ns();
-    if (thread->now_ns - http->housekeeping_ns >= HOUSEKEEPING_NS)
+    bool keeps_house = thread->now_ns - http->housekeeping_ns >= HOUSEKEEPING_NS;
+    if (keeps_house)
         keep_house(http);
     if (open_loop)
         send_due(http);
-    for (uint16_t i = 0; i < thread->lane_count; i++) {
-        const struct connection *connection = &http->connections[i];
-        bool resends = connection->fd < 0 && connection->head != connection->tail;
-        if (resends || (!open_loop && connection->tail - connection->head < thread->lanes[i].window))
-            send_more(http, i, open_loop ? 0 : UINT32_MAX);
-    }
+    if (keeps_house || http->phase != thread->phase)
+        visit_lanes(http, open_loop);
     int64_t wait_ns = load_wait_ns(thread);
     wait_ns = wait_ns > HOUSEKEEPING_NS ? HOUSEKEEPING_NS : wait_ns;
     struct timespec wait = {.tv_nsec = wait_ns};
     int count = epoll_pwait2(http->epoll, events, EVENTS, &wait, NULL);
-    for (int i = 0; i < count; i++) {
-        uint16_t lane = (uint16_t)events[i].data.u32;
-        if (http->connections[lane].fd >= 0 && (events[i].events & EPOLLOUT) != 0)
-            send_rest(http, lane);
-        if (http->connections[lane].fd >= 0 && (events[i].events & (EPOLLIN | EPOLLERR | EPOLLHUP)) != 0)
-            receive(http, lane);
-        if (!open_loop)
-            send_more(http, lane, UINT32_MAX);
-    }
+    for (int i = 0; i < count; i++)
+        handle_event(http, &events[i], open_loop);
 }
 
 const struct transport transport_http = {

@@ -38,6 +38,8 @@ void report_sum(const struct load *load, struct load_sums *sums)
         sums->lost += count_of(&counts->lost);
         sums->stray += count_of(&counts->stray);
         sums->connects += count_of(&counts->connects);
+        sums->handshakes += count_of(&counts->handshakes);
+        sums->resumed += count_of(&counts->resumed);
         sums->peers += count_of(&counts->peers);
         sums->reply_bytes += count_of(&counts->reply_bytes);
         sums->unsent += count_of(&counts->unsent);
@@ -122,6 +124,9 @@ static void print_result(const struct load *load, const struct result *result)
            (uintmax_t)sums->connects);
     printf("replies      %ju in %.3f s  %.0f/s  %.1f peers/reply  %.0f bytes/reply\n", (uintmax_t)sums->replies,
            result->seconds, result->replies_per_second, result->peers_per_reply, result->bytes_per_reply);
+    if (load->settings.tls)
+        printf("tls          %ju handshakes, %ju of them resumed\n", (uintmax_t)sums->handshakes,
+               (uintmax_t)sums->resumed);
     printf("losses       %ju sent again, %ju given up, %ju stray answers\n", (uintmax_t)sums->resent,
            (uintmax_t)sums->lost, (uintmax_t)sums->stray);
     if (load->settings.rate > 0)
@@ -160,6 +165,8 @@ static json_t *counts_json(const struct load_sums *sums)
         {"unsent", sums->unsent},
         {"failure_count", sums->failures},
         {"connects", sums->connects},
+        {"tls_handshakes", sums->handshakes},
+        {"tls_resumed", sums->resumed},
     };
     json_t *json = json_object();
     for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++)
