@@ -19,6 +19,7 @@ import traceback
 
 from places import LIBC, Daemon, Fault, Postgresql, Skip, Sqlite
 from swarm import Load, Swarm
+import away
 import tears
 import upkeep
 
@@ -96,17 +97,6 @@ class Trouble:
         if self.running:
             self.running.result()
 
-    def start(self, daemon, workers):
-        """The tracker does not start without its database, which may still be recovering from its own crash."""
-        end = time.monotonic() + 30
-        while True:
-            try:
-                return daemon.start(workers=workers)
-            except Fault as fault:
-                if "the database system is" not in str(fault).splitlines()[-1] or time.monotonic() > end:
-                    raise
-                time.sleep(0.1)
-
 
 def kill_once(daemon, database, swarm, dice, figures):
     """One life of the daemon; it ends by SIGKILL, or by SIGTERM one time in six."""
@@ -123,7 +113,7 @@ def kill_once(daemon, database, swarm, dice, figures):
     return how
 
 
-def start_again(daemon, dice, figures, trouble):
+def start_again(daemon, dice, figures):
     """With another number of workers, and sometimes killed on the way up."""
     workers = dice.randrange(1, 5)
     while dice.random() < 0.2:
@@ -133,9 +123,7 @@ def start_again(daemon, dice, figures, trouble):
             daemon.kill()
             figures["kills"] += 1
             figures["kills while starting"] += 1
-    if not isinstance(trouble.database, Sqlite):
-        trouble.over()
-    figures["slowest start"] = max(figures["slowest start"], trouble.start(daemon, workers))
+    figures["slowest start"] = max(figures["slowest start"], daemon.start(workers=workers))
 
 
 def kill_often(options, place, kills, **settings):
@@ -151,7 +139,7 @@ def kill_often(options, place, kills, **settings):
             lives += 1
             if how == "killed" and not strict:
                 swarm.forget()
-            start_again(daemon, dice, figures, trouble)
+            start_again(daemon, dice, figures)
             if strict or how == "stopped":
                 # What was answered must be there although nobody announced it again.
                 trouble.over()
@@ -325,6 +313,17 @@ def database_locked(options):
         result = swarm.finish(daemon, database)
         daemon.stop()
     return f"locked for {seconds} s, all delivered {took:.0f} s later, {figures_of(swarm)}; {result}"
+
+
+@scenario
+def database_away(options):
+    """PostgreSQL does not run when the tracker starts; what is its last word on a password refuses the start."""
+    with stage(options, Postgresql) as (daemon, database, swarm):
+        slowest = away.without_database(daemon, swarm, database, options.quick)
+        away.refusals(daemon, database)
+        result = swarm.finish(daemon, database)
+        daemon.stop()
+    return f"slowest start without the database {slowest:.1f} s, {figures_of(swarm)}; {result}"
 
 
 @scenario
