@@ -19,6 +19,19 @@ static struct user_presence presence_after(const struct announce *announce)
     return presence;
 }
 
+static void record_announce(struct context *context, const struct announce *announce)
+{
+    const struct record record = {.user = announce->user,
+                                  .torrent = announce->torrent,
+                                  .slot = announce->slot,
+                                  .event = announce->event,
+                                  .credit = &announce->credit,
+                                  .source = &announce->source,
+                                  .left = announce->left,
+                                  .presence = presence_after(announce)};
+    record_delta(context, &record);
+}
+
 static void deltas_run(struct stage *stage, struct batch *batch)
 {
     (void)stage;
@@ -26,11 +39,8 @@ static void deltas_run(struct stage *stage, struct batch *batch)
         struct announce *announce = batch->announces[i];
         if (announce->verdict != VERDICT_ACCEPTED)
             continue;
-        if (announce->changes_session) {
-            struct user_presence presence = presence_after(announce);
-            record_delta(batch->context, announce->torrent, announce->slot, announce->event, &announce->credit,
-                         &announce->source, announce->left, &presence);
-        }
+        if (announce->changes_session)
+            record_announce(batch->context, announce);
         if (announce->ends_with_failure) /* counted; now it is told */
             announce_refuse(announce, VERDICT_REFUSED, announce->failure, 0);
     }

@@ -26,9 +26,15 @@ void departure_expire(struct context *context, struct torrent *torrent, uint32_t
     const struct session *session = swarm_session(torrent, slot);
     departure_note(context, torrent, session, false);
     struct credit nothing = {.flags = 0};
-    struct user_presence presence = user_presence(torrent, user);
-    record_delta(context, torrent, slot, EVENT_EXPIRED, &nothing, NULL, session_left(session), &presence);
-    if (presence.active == 0)
+    const struct record record = {.user = users_at(context->users, user),
+                                  .torrent = torrent,
+                                  .slot = slot,
+                                  .event = EVENT_EXPIRED,
+                                  .credit = &nothing,
+                                  .left = session_left(session),
+                                  .presence = user_presence(torrent, user)};
+    record_delta(context, &record);
+    if (record.presence.active == 0)
         seed_marks_drop(torrents_seed_marks(context->torrents), torrent->number, user);
 }
 

@@ -48,7 +48,8 @@ static void settle(struct context *context, struct announce *announce)
 
 static void hide_slots(const struct context *context, const struct announce *announce, struct pick *pick)
 {
-    pick->hidden[pick->hidden_count++] = announce->slot;
+    pick->hidden[0] = announce->slot;
+    pick->hidden_count = 1;
     if (!context->config->middleware.hide_user_from_self || announce->others.active == 0)
         return;
     struct swarm_walk walk;
@@ -62,19 +63,17 @@ static void hide_slots(const struct context *context, const struct announce *ann
 static void pick_for(struct context *context, struct announce *announce)
 {
     bool over_http = announce->protocol == PROTOCOL_HTTP;
-    struct pick pick = {
-        .torrents = context->torrents,
-        .torrent = announce->torrent,
-        .want = announce_wanted(announce, &context->config->tracker),
-        .wants_seeders = announce->left > 0 && announce->event != EVENT_PAUSED,
-        .wants4 = over_http ? announce->has_ipv4 : announce->source.family == 4,
-        .wants6 = over_http ? announce->has_ipv6 : announce->source.family == 6,
-        .hidden_count = 0,
-        .dice = announce->dice,
-        .peers4 = announce->peers4,
-        .peers6 = announce->peers6,
-        .entries = announce->compact ? NULL : announce->entries,
-    };
+    struct pick pick; /* set field by field: its list of hidden slots is long and mostly not used */
+    pick.torrents = context->torrents;
+    pick.torrent = announce->torrent;
+    pick.want = announce_wanted(announce, &context->config->tracker);
+    pick.wants_seeders = announce->left > 0 && announce->event != EVENT_PAUSED;
+    pick.wants4 = over_http ? announce->has_ipv4 : announce->source.family == 4;
+    pick.wants6 = over_http ? announce->has_ipv6 : announce->source.family == 6;
+    pick.dice = announce->dice;
+    pick.peers4 = announce->peers4;
+    pick.peers6 = announce->peers6;
+    pick.entries = announce->compact ? NULL : announce->entries;
     hide_slots(context, announce, &pick);
     pick_peers(&pick);
     announce->peer4_count = (uint16_t)pick.count4;

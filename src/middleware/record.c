@@ -21,9 +21,8 @@ struct user_presence user_presence(const struct torrent *torrent, uint32_t user)
     return presence;
 }
 
-static void record_user(struct context *context, struct delta *delta, uint32_t index)
+static void record_user(struct delta *delta, const struct user *user)
 {
-    const struct user *user = users_at(context->users, index);
     delta->user_id = user->id;
     memcpy(delta->user, user->user_id, sizeof delta->user);
     if (user->flags & USER_HIDE_ADDRESS)
@@ -57,8 +56,12 @@ static void record_session(struct context *context, struct delta *delta, const s
     delta->session.last_announce_ms = session_last_ms(session);
     delta->session.key = session->key;
     delta->session.flags = session->flags;
-    delta->session.address4 = swarm_endpoint(torrent, slot, 4);
-    delta->session.address6 = swarm_endpoint(torrent, slot, 6);
+    delta->session.address4.family = 0;
+    delta->session.address6.family = 0;
+    if (session->flags & SESSION_HAS4)
+        delta->session.address4 = swarm_endpoint(torrent, slot, 4);
+    if (session->flags & SESSION_HAS6)
+        delta->session.address6 = swarm_endpoint(torrent, slot, 6);
 }
 
 static uint16_t at_most_16_bits(uint32_t count)
@@ -66,14 +69,12 @@ static uint16_t at_most_16_bits(uint32_t count)
     return count < UINT16_MAX ? (uint16_t)count : UINT16_MAX;
 }
 
-void record_delta(struct context *context, struct torrent *torrent, uint32_t slot, uint8_t event,
-                  const struct credit *credit, const struct address *source, uint64_t left,
-                  const struct user_presence *presence)
+void record_delta(struct context *context, const struct record *record)
 {
-    uint32_t user = swarm_user(torrent, slot);
+    const struct credit *credit = record->credit;
     struct delta *delta = ring_next(context->ring);
     delta->time_ms = context->now_ms;
-    delta->event = event;
+    delta->event = record->event;
     delta->flags = credit->flags;
     delta->uploaded = credit->uploaded;
     delta->downloaded = credit->downloaded;
@@ -82,14 +83,18 @@ void record_delta(struct context *context, struct torrent *torrent, uint32_t slo
     delta->quarantined = credit->quarantined;
     delta->seed_time_s = credit->seed_time_s;
     delta->leech_time_s = credit->leech_time_s;
-    delta->left = left;
-    delta->source = source != NULL ? *source : (struct address){.family = 0};
-    record_user(context, delta, user);
-    record_torrent(delta, torrent);
-    record_session(context, delta, torrent, slot);
+    delta->left = record->left;
+    if (record->source != NULL)
+        delta->source = *record->source;
+    else
+        delta->source.family = 0;
+    record_user(delta, record->user);
+    record_torrent(delta, record->torrent);
+    record_session(context, delta, record->torrent, record->slot);
+    const struct user_presence *presence = &record->presence;
     delta->user_seeding = at_most_16_bits(presence->seeding);
     delta->user_active = at_most_16_bits(presence->active);
-    delta->user_left = presence->active > 0 ? presence->left : left;
+    delta->user_left = presence->active > 0 ? presence->left : record->left;
     ring_commit(context->ring);
     counter_add(&context->counters->deltas_made, 1);
 }

@@ -17,13 +17,19 @@ struct user_presence {
 };
 struct user_presence user_presence(const struct torrent *torrent, uint32_t user);
 
-/*
- * Pushes a delta into the ring, which must have room. `event` is enum
- * announce_event; `source` may be NULL (expired); `left` as the client said it;
- * `presence`: of the user in the swarm, this session included. An RCU read section must be open.
- */
-void record_delta(struct context *context, struct torrent *torrent, uint32_t slot, uint8_t event,
-                  const struct credit *credit, const struct address *source, uint64_t left,
-                  const struct user_presence *presence);
+/* What a delta is made of. */
+struct record {
+    const struct user *user;
+    const struct torrent *torrent;
+    uint32_t slot;                 /* the session's */
+    uint8_t event;                 /* enum announce_event */
+    const struct credit *credit;
+    const struct address *source;  /* NULL: none (expired) */
+    uint64_t left;                 /* as the client said it */
+    struct user_presence presence; /* of the user in the swarm, this session included */
+};
+
+/* Pushes a delta into the ring, which must have room. */
+void record_delta(struct context *context, const struct record *record);
 
 #endif

@@ -61,43 +61,62 @@ static void approve_one(struct context *context, struct announce *announce)
     else if (announce->torrent->state == TORRENT_DELETED)
         approve_deleted(context, announce);
     if (announce->verdict == VERDICT_ACCEPTED)
-        swarm_prefetch(announce->torrent);
+        swarm_prefetch_body(announce->torrent);
 }
 
-static void prefetch_peers(const struct context *context, const struct announce *announce)
+/* Finds the torrents of those in `announces` that still have a chance, and drops the rest. Returns how many are left. */
+static unsigned approve_all(struct context *context, struct announce **announces, unsigned count)
 {
-    pick_prefetch(announce->torrent, announce->dice, announce_wanted(announce, &context->config->tracker),
-                  announce->left > 0 && announce->event != EVENT_PAUSED);
+    for (unsigned i = 0; i < count; i++) {
+        announces[i]->hash = torrents_hash(context->torrents, announces[i]->info_hash);
+        torrents_prefetch_bucket(context->torrents, announces[i]->hash);
+    }
+    for (unsigned i = 0; i < count; i++)
+        announces[i]->torrent = torrents_guess(context->torrents, announces[i]->hash);
+    unsigned approved = 0;
+    for (unsigned i = 0; i < count; i++) {
+        approve_one(context, announces[i]);
+        if (announces[i]->verdict == VERDICT_ACCEPTED)
+            announces[approved++] = announces[i];
+    }
+    return approved;
+}
+
+/* For the stages that follow: they find in the cache what they will touch of the swarms. */
+static void fetch_ahead(struct context *context, struct announce *const *announces, unsigned count)
+{
+    struct pick_view views[BATCH_MAX];
+    for (unsigned i = 0; i < count; i++) {
+        struct announce *announce = announces[i];
+        swarm_prefetch_segment(announce->torrent, announce->user->index);
+        announce->dice = pick_random(&context->random);
+        views[i] = (struct pick_view){.torrent = announce->torrent,
+                                      .dice = announce->dice,
+                                      .want = announce_wanted(announce, &context->config->tracker),
+                                      .wants_seeders = announce->left > 0 && announce->event != EVENT_PAUSED};
+        pick_prefetch_chunks(&views[i]);
+    }
+    for (unsigned i = 0; i < count; i++)
+        swarm_prefetch_line(announces[i]->torrent, announces[i]->user->index);
+    for (unsigned i = 0; i < count; i++) {
+        announces[i]->slot = swarm_guess_slot(announces[i]->torrent, announces[i]->user->index);
+        pick_prefetch_endpoints(&views[i]);
+    }
+    for (unsigned i = 0; i < count; i++)
+        if (announces[i]->slot != SLOT_NONE)
+            swarm_prefetch_session(announces[i]->torrent, announces[i]->slot);
 }
 
 static void torrent_approval_run(struct stage *stage, struct batch *batch)
 {
     (void)stage;
-    struct context *context = batch->context;
-    struct announce *accepted[BATCH_MAX];
+    struct announce *announces[BATCH_MAX];
     unsigned count = 0;
-    for (unsigned i = 0; i < batch->count; i++) {
-        struct announce *announce = batch->announces[i];
-        if (announce->verdict != VERDICT_ACCEPTED)
-            continue;
-        accepted[count++] = announce;
-        announce->hash = torrents_hash(context->torrents, announce->info_hash);
-        torrents_prefetch_bucket(context->torrents, announce->hash);
-    }
-    for (unsigned i = 0; i < count; i++)
-        accepted[i]->torrent = torrents_guess(context->torrents, accepted[i]->hash);
-    for (unsigned i = 0; i < count; i++)
-        approve_one(context, accepted[i]);
-    /* From here on for the stages that follow: they find in the cache what they will touch of the swarms. */
-    for (unsigned i = 0; i < count; i++)
-        if (accepted[i]->verdict == VERDICT_ACCEPTED)
-            swarm_prefetch_user(accepted[i]->torrent, accepted[i]->user->index);
-    for (unsigned i = 0; i < count; i++)
-        if (accepted[i]->verdict == VERDICT_ACCEPTED) {
-            accepted[i]->dice = pick_random(&context->random);
-            swarm_prefetch_session(accepted[i]->torrent, accepted[i]->user->index);
-            prefetch_peers(context, accepted[i]);
-        }
+    for (unsigned i = 0; i < batch->count; i++)
+        if (batch->announces[i]->verdict == VERDICT_ACCEPTED)
+            announces[count++] = batch->announces[i];
+    count = approve_all(batch->context, announces, count);
+    fetch_ahead(batch->context, announces, count);
 }
 
 const struct stage_type stage_torrent_approval = {

@@ -33,11 +33,6 @@ void index_init(struct index *index, struct memory *memory)
     *index = (struct index){.memory = memory, .reference_bits = LEAST_REFERENCE_BITS};
 }
 
-static struct index_segment *segment_at(const struct index *index, uint32_t number)
-{
-    return paged_at(&index->segments, number, sizeof(struct index_segment));
-}
-
 /* --- memory of a segment --- */
 
 /* At most seven eighths are used: there is always a line with room, where searches end. */
@@ -99,8 +94,8 @@ static void give_lines(struct index *index, uint32_t *entries, uint32_t lines)
 void index_clear(struct index *index)
 {
     for (uint32_t i = 0; i < index->segment_count; i++)
-        give_lines(index, segment_at(index, i)->entries, segment_at(index, i)->lines);
-    paged_clear(&index->segments);
+        give_lines(index, index->segments[i].entries, index->segments[i].lines);
+    free(index->segments);
     index_init(index, index->memory);
 }
 
@@ -126,22 +121,25 @@ static uint32_t home_of(const struct index_segment *segment, uint32_t entry)
     return index_home(entry & tag_mask(segment), segment->lines);
 }
 
-static uint32_t *unused_in(uint32_t *line)
+static bool is_full(const uint32_t *line)
 {
-    for (unsigned i = 0; i < INDEX_LINE; i++)
-        if (line[i] == 0)
-            return &line[i];
-    return NULL;
+    return line[INDEX_LINE - 1] != 0;
+}
+
+/* How many entries of the line are used: they stand at its beginning. */
+static unsigned used_of(const uint32_t *line)
+{
+    return INDEX_LINE - (unsigned)__builtin_popcount(index_fitting(line, 0, UINT32_MAX));
 }
 
 /* There is room. */
 static void put(struct index_segment *segment, uint32_t entry)
 {
     uint32_t line = home_of(segment, entry);
-    uint32_t *place;
-    while ((place = unused_in(line_at(segment, line))) == NULL)
+    while (is_full(line_at(segment, line)))
         line = line_after(segment, line);
-    *place = entry;
+    uint32_t *entries = line_at(segment, line);
+    entries[used_of(entries)] = entry;
     segment->used++;
 }
 
@@ -224,14 +222,22 @@ static uint32_t distance(const struct index_segment *segment, uint32_t from, uin
 static uint32_t *strayed_over(const struct index_segment *segment, uint32_t over, uint32_t line)
 {
     uint32_t *entries = line_at(segment, line);
-    for (unsigned i = 0; i < INDEX_LINE; i++)
-        if (entries[i] != 0 && distance(segment, home_of(segment, entries[i]), line) >= distance(segment, over, line))
+    for (unsigned i = 0; i < INDEX_LINE && entries[i] != 0; i++)
+        if (distance(segment, home_of(segment, entries[i]), line) >= distance(segment, over, line))
             return &entries[i];
     return NULL;
 }
 
-/* `place`, in line `gap` that was full, became unused: searches would end there. Who strayed over it comes back, and so on. */
-static void close_gap(struct index_segment *segment, uint32_t *place, uint32_t gap)
+/* Takes an entry out of its line, whose last one goes to its place. */
+static void take_out(uint32_t *entries, uint32_t *place)
+{
+    uint32_t *last = &entries[used_of(entries) - 1];
+    *place = *last;
+    *last = 0;
+}
+
+/* Line `gap`, which was full, has room: searches would end there. Who strayed over it comes back, and so on. */
+static void close_gap(struct index_segment *segment, uint32_t gap)
 {
     uint32_t line = gap;
     bool was_full;
@@ -239,12 +245,11 @@ static void close_gap(struct index_segment *segment, uint32_t *place, uint32_t g
         line = line_after(segment, line);
         if (line == gap)
             return;
-        was_full = unused_in(line_at(segment, line)) == NULL;
+        was_full = is_full(line_at(segment, line));
         uint32_t *strayed = strayed_over(segment, gap, line);
         if (strayed != NULL) {
-            *place = *strayed;
-            *strayed = 0;
-            place = strayed;
+            line_at(segment, gap)[INDEX_LINE - 1] = *strayed;
+            take_out(line_at(segment, line), strayed);
             gap = line;
         }
     } while (was_full);
@@ -252,14 +257,28 @@ static void close_gap(struct index_segment *segment, uint32_t *place, uint32_t g
 
 /* --- the index --- */
 
+/* The segments' places stand in a row, so that finding one is no walk: some bytes for each of some hundred entries. */
+static int reserve(struct index *index, uint32_t segments)
+{
+    if (segments <= index->segment_room)
+        return 0;
+    uint32_t room = segments + segments / 2;
+    void *larger = realloc(index->segments, room * sizeof *index->segments);
+    if (larger == NULL)
+        return -1;
+    index->segments = larger;
+    index->segment_room = room;
+    return 0;
+}
+
 /* Adds a segment and gives it its share of the one that it splits. */
 static int split(struct index *index, index_hash_fn *hash_of, const void *owner)
 {
     uint32_t number = index->segment_count;
-    if (paged_reserve(&index->segments, number + 1, sizeof(struct index_segment)) != 0)
+    if (reserve(index, number + 1) != 0)
         return -1;
     uint32_t mask = UINT32_MAX >> __builtin_clz(number);
-    struct index_segment *old = segment_at(index, number & mask >> 1);
+    struct index_segment *old = &index->segments[number & mask >> 1];
     struct index_segment halves[2];
     for (int i = 0; i < 2; i++) {
         uint32_t lines = lines_for(old->used); /* for one that gets all of them; fitted below */
@@ -278,10 +297,10 @@ static int split(struct index *index, index_hash_fn *hash_of, const void *owner)
         }
     give_lines(index, old->entries, old->lines);
     *old = halves[0];
-    *segment_at(index, number) = halves[1];
+    index->segments[number] = halves[1];
     index->segment_count++;
     (void)rebuild(index, old, old->used); /* out of memory: more room than needed does no harm */
-    (void)rebuild(index, segment_at(index, number), segment_at(index, number)->used);
+    (void)rebuild(index, &index->segments[number], halves[1].used);
     return 0;
 }
 
@@ -289,9 +308,9 @@ static int reserve_first(struct index *index)
 {
     if (index->segment_count > 0)
         return 0;
-    if (paged_reserve(&index->segments, 1, sizeof(struct index_segment)) != 0)
+    if (reserve(index, 1) != 0)
         return -1;
-    *segment_at(index, 0) = (struct index_segment){.reference_bits = index->reference_bits};
+    index->segments[0] = (struct index_segment){.reference_bits = index->reference_bits};
     index->segment_count = 1;
     return 0;
 }
@@ -319,10 +338,10 @@ void index_remove(struct index *index, uint64_t hash, uint32_t reference)
     struct index_segment *segment = (struct index_segment *)index_segment_of(index, hash);
     uint32_t line;
     uint32_t *place = find(segment, hash, reference, &line);
-    bool was_full = unused_in(line_at(segment, line)) == NULL;
-    *place = 0;
+    bool was_full = is_full(line_at(segment, line));
+    take_out(line_at(segment, line), place);
     if (was_full)
-        close_gap(segment, place, line);
+        close_gap(segment, line);
     segment->used--;
     index->count--;
     if (segment->used == 0 || segment->used * 2u < most_entries(segment->lines))
@@ -343,7 +362,7 @@ uint32_t index_in_segment(const struct index *index, uint32_t segment, uint32_t 
 {
     if (segment >= index->segment_count)
         return INDEX_NONE;
-    const struct index_segment *these = segment_at(index, segment);
+    const struct index_segment *these = &index->segments[segment];
     while (*at < these->lines * (uint32_t)INDEX_LINE) {
         uint32_t entry = these->entries[(*at)++];
         if (entry != 0)
@@ -354,5 +373,5 @@ uint32_t index_in_segment(const struct index *index, uint32_t segment, uint32_t 
 
 size_t index_bytes(const struct index *index)
 {
-    return (size_t)index->lines * LINE_BYTES + paged_bytes(&index->segments, sizeof(struct index_segment));
+    return (size_t)index->lines * LINE_BYTES + index->segment_room * sizeof *index->segments;
 }

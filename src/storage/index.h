@@ -20,22 +20,22 @@
 #endif
 
 #include "storage/memory.h"
-#include "storage/paged.h"
 
 #define INDEX_NONE UINT32_MAX
 enum { INDEX_REFERENCE_MAX = (1 << 26) - 2 };
 enum { INDEX_LINE = 16 }; /* entries */
 
 struct index_segment {
-    uint32_t *entries; /* `lines` cache lines; 0: unused; NULL while there are no lines */
+    uint32_t *entries; /* `lines` cache lines, each filled from its beginning; 0: unused; NULL while there are no lines */
     uint16_t lines;
     uint16_t used;
     uint8_t reference_bits;
 };
 
 struct index {
-    struct paged segments; /* struct index_segment */
+    struct index_segment *segments;
     uint32_t segment_count;
+    uint32_t segment_room;
     uint32_t count;
     uint32_t lines; /* of all segments */
     uint8_t reference_bits;
@@ -72,9 +72,7 @@ static inline const struct index_segment *index_segment_of(const struct index *i
 {
     uint32_t mask = UINT32_MAX >> __builtin_clz(index->segment_count); /* the smallest 2^k - 1 that holds the count */
     uint32_t number = (uint32_t)hash & mask;
-    if (number >= index->segment_count)
-        number &= mask >> 1;
-    return paged_at(&index->segments, number, sizeof(struct index_segment));
+    return &index->segments[number < index->segment_count ? number : number & mask >> 1];
 }
 
 static inline uint32_t index_home(uint32_t tag, uint32_t lines)
@@ -84,75 +82,78 @@ static inline uint32_t index_home(uint32_t tag, uint32_t lines)
 
 /* A walk over the references whose entries fit one hash. Nothing may be added or removed meanwhile. */
 struct index_walk {
-    const uint32_t *entries;
-    uint32_t lines;
-    uint32_t line;
+    const uint32_t *line;
+    uint32_t fits; /* bits: entries of the line that are still to be given */
     uint32_t tag;
     uint32_t tag_mask;
-    uint32_t fits; /* bits: entries of the line that are still to be given */
-    bool goes_on;  /* the line is full: others of its hash may have gone to the next */
+    const struct index_segment *segment;
 };
 
-static inline void index_look_at_line(struct index_walk *walk)
+/* Which entries of a line fit the tag, as bits; where the tag is 0, unused ones too. */
+static inline uint32_t index_fitting(const uint32_t *line, uint32_t tag, uint32_t tag_mask)
 {
-    const uint32_t *entries = walk->entries + (size_t)walk->line * INDEX_LINE;
-    uint32_t fits = 0, unused = 0;
 #ifdef __SSE2__
-    const __m128i tag = _mm_set1_epi32((int)walk->tag), mask = _mm_set1_epi32((int)walk->tag_mask);
-    __m128i equal[4], zero[4];
-    for (int i = 0; i < 4; i++) {
-        __m128i four = _mm_load_si128((const __m128i *)(const void *)(entries + 4 * i));
-        equal[i] = _mm_cmpeq_epi32(_mm_and_si128(four, mask), tag);
-        zero[i] = _mm_cmpeq_epi32(four, _mm_setzero_si128());
-    }
-    fits = (uint32_t)_mm_movemask_epi8(_mm_packs_epi16(_mm_packs_epi32(equal[0], equal[1]),
-                                                       _mm_packs_epi32(equal[2], equal[3])));
-    unused = (uint32_t)_mm_movemask_epi8(
-        _mm_packs_epi16(_mm_packs_epi32(zero[0], zero[1]), _mm_packs_epi32(zero[2], zero[3])));
+    const __m128i wanted = _mm_set1_epi32((int)tag), mask = _mm_set1_epi32((int)tag_mask);
+    const __m128i *fours = (const __m128i *)(const void *)line;
+    __m128i a = _mm_cmpeq_epi32(_mm_and_si128(_mm_load_si128(fours), mask), wanted);
+    __m128i b = _mm_cmpeq_epi32(_mm_and_si128(_mm_load_si128(fours + 1), mask), wanted);
+    __m128i c = _mm_cmpeq_epi32(_mm_and_si128(_mm_load_si128(fours + 2), mask), wanted);
+    __m128i d = _mm_cmpeq_epi32(_mm_and_si128(_mm_load_si128(fours + 3), mask), wanted);
+    return (uint32_t)_mm_movemask_epi8(_mm_packs_epi16(_mm_packs_epi32(a, b), _mm_packs_epi32(c, d)));
 #else
-    for (uint32_t i = 0; i < INDEX_LINE; i++) {
-        fits |= (uint32_t)((entries[i] & walk->tag_mask) == walk->tag) << i;
-        unused |= (uint32_t)(entries[i] == 0) << i;
-    }
+    uint32_t fits = 0;
+    for (uint32_t i = 0; i < INDEX_LINE; i++)
+        fits |= (uint32_t)((line[i] & tag_mask) == tag) << i;
+    return fits;
 #endif
-    walk->fits = fits & ~unused;
-    walk->goes_on = unused == 0;
 }
 
 /* The next reference; INDEX_NONE at the end. */
 static inline uint32_t index_next(struct index_walk *walk)
 {
-    while (walk->fits == 0) {
-        if (!walk->goes_on)
-            return INDEX_NONE;
-        walk->line = walk->line + 1 == walk->lines ? 0 : walk->line + 1;
-        index_look_at_line(walk);
+    for (;;) {
+        while (walk->fits != 0) {
+            uint32_t entry = walk->line[__builtin_ctz(walk->fits)];
+            walk->fits &= walk->fits - 1;
+            if (entry != 0)
+                return (entry & ~walk->tag_mask) - 1;
+        }
+        if (walk->line[INDEX_LINE - 1] == 0)
+            return INDEX_NONE; /* a line with room: nobody had to go on from here */
+        walk->line += INDEX_LINE;
+        if (walk->line == walk->segment->entries + (size_t)walk->segment->lines * INDEX_LINE)
+            walk->line = walk->segment->entries;
+        walk->fits = index_fitting(walk->line, walk->tag, walk->tag_mask);
     }
-    uint32_t place = walk->line * INDEX_LINE + (uint32_t)__builtin_ctz(walk->fits);
-    walk->fits &= walk->fits - 1;
-    return (walk->entries[place] & ~walk->tag_mask) - 1;
 }
 
 /* The first one; INDEX_NONE: there is none. */
 static inline uint32_t index_first(const struct index *index, uint64_t hash, struct index_walk *walk)
 {
-    *walk = (struct index_walk){.goes_on = false};
+    static const uint32_t nothing[INDEX_LINE];
+    walk->line = nothing;
+    walk->fits = 0;
     if (index->count == 0)
         return INDEX_NONE;
     const struct index_segment *segment = index_segment_of(index, hash);
     if (segment->lines == 0)
         return INDEX_NONE;
-    walk->entries = segment->entries;
-    walk->lines = segment->lines;
+    walk->segment = segment;
     walk->tag_mask = UINT32_MAX << segment->reference_bits;
     walk->tag = (uint32_t)(hash >> 32) & walk->tag_mask;
-    walk->line = index_home(walk->tag, walk->lines);
-    index_look_at_line(walk);
+    walk->line = segment->entries + (size_t)index_home(walk->tag, segment->lines) * INDEX_LINE;
+    walk->fits = index_fitting(walk->line, walk->tag, walk->tag_mask);
     return index_next(walk);
 }
 
-/* Fetches the line that a search will look at. */
-static inline void index_prefetch(const struct index *index, uint64_t hash)
+/* Two steps before a search: fetches the segment's place, then the line that will be looked at. */
+static inline void index_prefetch_segment(const struct index *index, uint64_t hash)
+{
+    if (index->count > 0)
+        __builtin_prefetch(index_segment_of(index, hash));
+}
+
+static inline void index_prefetch_line(const struct index *index, uint64_t hash)
 {
     if (index->count == 0)
         return;

@@ -232,11 +232,30 @@ static void prefetch_run(const struct torrent *torrent, uint32_t slot, uint32_t 
     __builtin_prefetch(endpoints + bytes - 1);
 }
 
-void pick_prefetch(const struct torrent *torrent, uint64_t dice, uint32_t want, bool wants_seeders)
+static void prefetch_chunk(const struct torrent *torrent, uint32_t slot, uint32_t count)
+{
+    (void)count;
+    swarm_prefetch_chunk(torrent, slot);
+}
+
+static void for_each_region(const struct pick_view *view,
+                            void (*fetch)(const struct torrent *torrent, uint32_t slot, uint32_t count))
 {
     struct region regions[2];
-    make_regions(regions, dice, torrent->seeders, torrent->leechers);
-    for (int i = wants_seeders ? 0 : 1; i < 2 && want > 0; i++)
-        if (regions[i].length > 0)
-            prefetch_run(torrent, regions[i].base + regions[i].start, want);
+    make_regions(regions, view->dice, view->torrent->seeders, view->torrent->leechers);
+    uint32_t leechers = smaller(leecher_share(view->want), regions[1].length);
+    if (view->wants_seeders && regions[0].length > 0)
+        fetch(view->torrent, regions[0].start, smaller(view->want - leechers, regions[0].length));
+    if (regions[1].length > 0 && view->want > 0)
+        fetch(view->torrent, regions[1].base + regions[1].start, view->wants_seeders ? leechers : view->want);
+}
+
+void pick_prefetch_chunks(const struct pick_view *view)
+{
+    for_each_region(view, prefetch_chunk);
+}
+
+void pick_prefetch_endpoints(const struct pick_view *view)
+{
+    for_each_region(view, prefetch_run);
 }

@@ -37,8 +37,15 @@ struct pick {
 
 void pick_peers(struct pick *pick);
 
-/* Fetches what pick_peers will read of the IPv4 endpoints, for a client that may get `want` peers by that dice. */
-void pick_prefetch(const struct torrent *torrent, uint64_t dice, uint32_t want, bool wants_seeders);
+/* Fetches what pick_peers will read of the IPv4 endpoints, in two steps: where the chunks are, and the endpoints. */
+struct pick_view {
+    const struct torrent *torrent;
+    uint64_t dice;
+    uint32_t want;
+    bool wants_seeders;
+};
+void pick_prefetch_chunks(const struct pick_view *view);
+void pick_prefetch_endpoints(const struct pick_view *view);
 
 /* xorshift: fast and good enough for choosing peers. */
 uint64_t pick_random(uint64_t *state);

@@ -23,29 +23,6 @@ static unsigned class_for(uint32_t slots)
     return class;
 }
 
-void swarm_prefetch(const struct torrent *torrent)
-{
-    const char *body = (const char *)torrent->body.chunk;
-    if (body == NULL)
-        return;
-    __builtin_prefetch(body);
-    if (torrent->flags & TORRENT_IS_LARGE)
-        return;
-    /* Users stand first; of a small chunk the endpoints and first records follow at once. */
-    uint32_t total = swarm_total(torrent);
-    __builtin_prefetch(body + 64);
-    if (total > 16)
-        __builtin_prefetch(body + 128);
-    if (total > 32)
-        __builtin_prefetch(body + 192);
-}
-
-void swarm_prefetch_user(const struct torrent *torrent, uint32_t user)
-{
-    if (torrent->flags & TORRENT_IS_LARGE)
-        index_prefetch(&torrent->body.large->index, swarm_user_hash(user));
-}
-
 /* --- finding --- */
 
 /* The first of users[from … total) that is `user`; `total` where there is none. */
@@ -98,25 +75,6 @@ uint32_t swarm_next_of_user(struct swarm_walk *walk)
     return next_in_chunk(walk);
 }
 
-/* The third step: with the index's line, or the small chunk's users, at hand, the user's first record is fetched. */
-void swarm_prefetch_session(const struct torrent *torrent, uint32_t user)
-{
-    struct swarm_walk walk;
-    uint32_t slot;
-    if (torrent->flags & TORRENT_IS_LARGE)
-        slot = index_first(&torrent->body.large->index, swarm_user_hash(user), &walk.index);
-    else
-        slot = swarm_first_of_user(torrent, user, &walk);
-    if (slot == SLOT_NONE)
-        return;
-    const char *session = (const char *)swarm_session(torrent, slot);
-    __builtin_prefetch(session);
-    __builtin_prefetch(session + sizeof(struct session) - 1);
-    if (torrent->flags & TORRENT_IS_LARGE)
-        __builtin_prefetch(&chunk_users(swarm_chunk(torrent, slot))[slot % CHUNK_SLOTS]);
-    __builtin_prefetch(swarm_endpoint4(torrent, slot), 1);
-}
-
 uint32_t swarm_find(const struct torrents *torrents, const struct torrent *torrent, uint32_t user, const uint8_t *peer_id)
 {
     struct peer_id_key key;
@@ -126,6 +84,57 @@ uint32_t swarm_find(const struct torrents *torrents, const struct torrent *torre
     while (slot != SLOT_NONE && !peer_ids_match(torrents->peer_ids, &key, &swarm_session(torrent, slot)->peer_id))
         slot = swarm_next_of_user(&walk);
     return slot;
+}
+
+/* --- fetching ahead --- */
+
+void swarm_prefetch_body(const struct torrent *torrent)
+{
+    const char *body = (const char *)torrent->body.chunk;
+    if (body == NULL)
+        return;
+    __builtin_prefetch(body);
+    __builtin_prefetch(body + 64); /* the index of large ones; more users, or endpoints and records, of small ones */
+    if (torrent->flags & TORRENT_IS_LARGE)
+        return;
+    uint32_t total = swarm_total(torrent);
+    if (total > 16)
+        __builtin_prefetch(body + 128);
+    if (total > 32)
+        __builtin_prefetch(body + 192);
+}
+
+void swarm_prefetch_segment(const struct torrent *torrent, uint32_t user)
+{
+    if (torrent->flags & TORRENT_IS_LARGE)
+        index_prefetch_segment(&torrent->body.large->index, swarm_user_hash(user));
+}
+
+void swarm_prefetch_line(const struct torrent *torrent, uint32_t user)
+{
+    if (torrent->flags & TORRENT_IS_LARGE)
+        index_prefetch_line(&torrent->body.large->index, swarm_user_hash(user));
+}
+
+uint32_t swarm_guess_slot(const struct torrent *torrent, uint32_t user)
+{
+    struct swarm_walk walk;
+    if (!(torrent->flags & TORRENT_IS_LARGE))
+        return swarm_first_of_user(torrent, user, &walk);
+    uint32_t slot = index_first(&torrent->body.large->index, swarm_user_hash(user), &walk.index);
+    if (slot != SLOT_NONE)
+        swarm_prefetch_chunk(torrent, slot);
+    return slot;
+}
+
+void swarm_prefetch_session(const struct torrent *torrent, uint32_t slot)
+{
+    const char *session = (const char *)swarm_session(torrent, slot);
+    __builtin_prefetch(session, 1);
+    __builtin_prefetch(session + sizeof(struct session) - 1, 1);
+    if (torrent->flags & TORRENT_IS_LARGE)
+        __builtin_prefetch(&chunk_users(swarm_chunk(torrent, slot))[slot % CHUNK_SLOTS]);
+    __builtin_prefetch(swarm_endpoint4(torrent, slot));
 }
 
 uint32_t swarm_buckets(const struct torrent *torrent)

@@ -133,10 +133,23 @@ static inline uint64_t session_left(const struct session *session)
     return session->left == SESSION_LEFT_MAX ? COUNTER_MAX : session->left;
 }
 
-/* Fetches the cache lines that finding a session touches. */
-void swarm_prefetch(const struct torrent *torrent);
-void swarm_prefetch_user(const struct torrent *torrent, uint32_t user);
-void swarm_prefetch_session(const struct torrent *torrent, uint32_t user);
+/*
+ * Fetches what finding a user's session will touch, in steps over a batch, so that the misses of many overlap: each
+ * step reads what the one before has fetched.
+ */
+void swarm_prefetch_body(const struct torrent *torrent);
+void swarm_prefetch_segment(const struct torrent *torrent, uint32_t user);
+void swarm_prefetch_line(const struct torrent *torrent, uint32_t user);
+/* From here on with the slot of a session that may be the user's; SLOT_NONE: it has none there. */
+uint32_t swarm_guess_slot(const struct torrent *torrent, uint32_t user);
+void swarm_prefetch_session(const struct torrent *torrent, uint32_t slot);
+
+/* The place that says where a slot's chunk is, for others who will look there. */
+static inline void swarm_prefetch_chunk(const struct torrent *torrent, uint32_t slot)
+{
+    if (torrent->flags & TORRENT_IS_LARGE)
+        __builtin_prefetch(&torrent->body.large->chunks[slot / SWARM_SMALL_SLOTS]);
+}
 
 /* The session of that user with that peer id, tombstones included; SLOT_NONE: unknown. */
 uint32_t swarm_find(const struct torrents *torrents, const struct torrent *torrent, uint32_t user, const uint8_t *peer_id);

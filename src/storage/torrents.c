@@ -79,7 +79,7 @@ uint64_t torrents_hash(const struct torrents *torrents, const uint8_t *info_hash
 
 void torrents_prefetch_bucket(const struct torrents *torrents, uint64_t hash)
 {
-    index_prefetch(&torrents->index, hash);
+    index_prefetch_line(&torrents->index, hash);
 }
 
 struct torrent *torrents_guess(struct torrents *torrents, uint64_t hash)
