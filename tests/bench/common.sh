@@ -133,7 +133,10 @@ start_floor() { # udp|http|https PORT BYTES [OPTION]...
 load() { # PROTOCOL HOST:PORT OUTPUT [OPTION]...
     local protocol=$1 target=$2 output=$3
     shift 3
-    [ -n "$server" ] && set -- "$@" --pid "$server"
+    local pid=${watched:-$server}
+    if [ -n "$pid" ]; then
+        set -- "$@" --pid "$pid"
+    fi
     "$bench" "$protocol" --target "$target" --cpu "$load_cpu" --users "$users" --torrents "$torrents" --peers "$peers" \
         --numwant "$numwant" --duration "$duration" --quiet "$@" >"$output" || fail "the generator failed: $(cat "$output")"
 }
