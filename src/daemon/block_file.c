@@ -19,13 +19,16 @@ enum {
     HEADER_BYTES = MADE_AT + 8,
     BLOCK_HEADER_BYTES = 4 + 8,
     END_BYTES = 4 + 8 + 8,
+    BUFFER_BYTES = 64 * 1024,
 };
 
 struct block_file {
-    FILE *stream;
+    int fd;
+    size_t held; /* in the buffer */
     uint8_t header[HEADER_BYTES];
     char path[BLOCK_FILE_PATH_BYTES];
     char temporary[BLOCK_FILE_PATH_BYTES];
+    uint8_t buffer[BUFFER_BYTES];
 };
 
 static void put_u32(uint8_t *at, uint32_t value)
@@ -50,14 +53,50 @@ static uint64_t get(const uint8_t *at, int bytes)
 
 /* --- writing --- */
 
-static int write_header(struct block_file *file, const struct block_file_kind *kind, uint64_t number, int64_t now_ms)
+/* To the kernel. 0, or a negative errno. */
+static int write_out(struct block_file *file, const uint8_t *data, size_t size)
+{
+    while (size > 0) {
+        ssize_t wrote = write(file->fd, data, size);
+        if (wrote < 0 && errno == EINTR)
+            continue;
+        if (wrote <= 0)
+            return wrote < 0 ? -errno : -EIO;
+        data += wrote;
+        size -= (size_t)wrote;
+    }
+    return 0;
+}
+
+static int flush(struct block_file *file)
+{
+    int result = write_out(file, file->buffer, file->held);
+    file->held = 0;
+    return result;
+}
+
+static int put(struct block_file *file, const uint8_t *data, size_t size)
+{
+    if (file->held + size > sizeof file->buffer) {
+        int result = flush(file);
+        if (result != 0)
+            return result;
+    }
+    if (size > sizeof file->buffer)
+        return write_out(file, data, size);
+    memcpy(file->buffer + file->held, data, size);
+    file->held += size;
+    return 0;
+}
+
+static void put_header(struct block_file *file, const struct block_file_kind *kind, uint64_t number, int64_t now_ms)
 {
     uint8_t *header = file->header;
     memcpy(header, kind->magic, BLOCK_FILE_MAGIC_BYTES);
     put_u32(header + VERSION_AT, kind->version);
     put_u64(header + NUMBER_AT, number);
     put_u64(header + MADE_AT, (uint64_t)now_ms);
-    return fwrite(header, HEADER_BYTES, 1, file->stream) == 1 ? 0 : -1;
+    (void)put(file, header, HEADER_BYTES); /* fits the empty buffer */
 }
 
 struct block_file *block_file_begin(const struct block_file_kind *kind, const char *path, uint64_t number,
@@ -75,15 +114,13 @@ struct block_file *block_file_begin(const struct block_file_kind *kind, const ch
         return NULL;
     }
     snprintf(file->path, sizeof file->path, "%s", path);
-    int fd = open(file->temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    file->stream = fd < 0 ? NULL : fdopen(fd, "wb");
-    if (file->stream == NULL || write_header(file, kind, number, now_ms) != 0) {
+    file->fd = open(file->temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (file->fd < 0) {
         error_set(error, "cannot write %s: %s", file->temporary, strerror(errno));
-        if (file->stream == NULL && fd >= 0)
-            close(fd);
-        block_file_cancel(file);
+        free(file);
         return NULL;
     }
+    put_header(file, kind, number, now_ms);
     return file;
 }
 
@@ -94,10 +131,8 @@ int block_file_add(struct block_file *file, const uint8_t *data, size_t size)
         return -EFBIG;
     put_u32(header, (uint32_t)size);
     put_u64(header + 4, XXH3_64bits(data, size));
-    errno = EIO;
-    if (fwrite(header, sizeof header, 1, file->stream) != 1 || fwrite(data, size, 1, file->stream) != 1)
-        return -errno;
-    return 0;
+    int result = put(file, header, sizeof header);
+    return result == 0 ? put(file, data, size) : result;
 }
 
 /* The name itself is on disk only when its folder is. */
@@ -122,24 +157,22 @@ int block_file_finish(struct block_file *file, uint64_t count, struct error *err
     put_u32(end, 0);
     put_u64(end + 4, count);
     put_u64(end + 12, XXH3_64bits_withSeed(file->header, HEADER_BYTES, count));
-    bool whole =
-        fwrite(end, sizeof end, 1, file->stream) == 1 && fflush(file->stream) == 0 && fsync(fileno(file->stream)) == 0;
-    int reason = whole ? 0 : errno;
-    if (fclose(file->stream) != 0 && reason == 0)
-        reason = errno;
-    file->stream = NULL;
-    if (reason == 0 && (rename(file->temporary, file->path) != 0 || sync_folder(file->path) != 0))
-        reason = errno;
-    if (reason != 0)
-        error_set(error, "cannot write %s: %s", file->path, strerror(reason));
+    int failure = -put(file, end, sizeof end);
+    if (failure == 0)
+        failure = -flush(file);
+    if (failure == 0 && fsync(file->fd) != 0)
+        failure = errno;
+    if (failure == 0 && (rename(file->temporary, file->path) != 0 || sync_folder(file->path) != 0))
+        failure = errno;
+    if (failure != 0)
+        error_set(error, "cannot write %s: %s", file->path, strerror(failure));
     block_file_cancel(file);
-    return reason != 0 ? -1 : 0;
+    return failure != 0 ? -1 : 0;
 }
 
 void block_file_cancel(struct block_file *file)
 {
-    if (file->stream != NULL)
-        fclose(file->stream);
+    close(file->fd);
     unlink(file->temporary); /* gone already where it was renamed */
     free(file);
 }
