@@ -32,7 +32,7 @@ static bool reserve(struct bytes *bytes, size_t size)
 
 void bytes_put(struct bytes *bytes, const void *data, size_t size)
 {
-    if (!reserve(bytes, size))
+    if (size == 0 || !reserve(bytes, size)) /* memcpy of nothing must not be from nowhere */
         return;
     memcpy(bytes->data + bytes->length, data, size);
     bytes->length += size;

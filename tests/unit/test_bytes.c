@@ -38,6 +38,16 @@ Test(bytes, numbers_of_all_widths_come_back)
     cr_expect_not(reader.failed);
 }
 
+Test(bytes, nothing_may_come_from_nowhere)
+{
+    bytes_put(&bytes, NULL, 0);
+    cr_expect_eq(bytes.length, 0);
+    bytes_put_u8(&bytes, 7);
+    bytes_put(&bytes, NULL, 0);
+    cr_expect_eq(bytes.length, 1);
+    cr_expect_not(bytes.failed);
+}
+
 Test(bytes, numbers_are_little_endian)
 {
     bytes_put_u16(&bytes, 0x0102);
