@@ -30,7 +30,6 @@ run_one() {
     log=$reports/$name.log
     rm -f "$tap" "$reports/$name.result" "$reports/$name.found".*
     export ASAN_OPTIONS=$ASAN_OPTIONS:log_path=$findings/$name.found
-    export UBSAN_OPTIONS=$UBSAN_OPTIONS:log_path=$findings/$name.found
     export TSAN_OPTIONS=$TSAN_OPTIONS:log_path=$findings/$name.found
     start=$(date +%s)
     case $program in
@@ -47,7 +46,8 @@ run_one() {
         bad=1
         echo "$name: ended with status $status" >>"$log"
     fi
-    found=$(cat "$reports/$name.found".* 2>/dev/null)
+    # UndefinedBehaviorSanitizer keeps to stderr.
+    found=$(cat "$reports/$name.found".* 2>/dev/null; grep 'runtime error: ' "$log")
     if [ -n "$found" ]; then
         bad=$((${bad:-0} + 1))
         printf '%s\n' "$found" >>"$log"
