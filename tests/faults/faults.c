@@ -153,11 +153,23 @@ static ssize_t after_bytes(int64_t action, ssize_t result)
     return result;
 }
 
+/* A stream that once failed to send is broken for good, and both ends notice. */
+static int64_t judge_send(int fd)
+{
+    int64_t action = control != NULL ? judge(FAULT_SEND) : 0;
+    int type = 0;
+    socklen_t length = sizeof type;
+    bool passes = action <= 0 || action == EAGAIN || action == EINTR;
+    if (!passes && getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length) == 0 && type == SOCK_STREAM)
+        shutdown(fd, SHUT_RDWR);
+    return action;
+}
+
 static int64_t judge_write(int fd)
 {
     if (control == NULL)
         return 0;
-    return file_is_meant(fd) ? judge(FAULT_WRITE) : is_socket(fd) ? judge(FAULT_SEND) : 0;
+    return file_is_meant(fd) ? judge(FAULT_WRITE) : is_socket(fd) ? judge_send(fd) : 0;
 }
 
 static int64_t judge_file(int fd, enum fault_kind kind)
@@ -168,11 +180,6 @@ static int64_t judge_file(int fd, enum fault_kind kind)
 static int64_t judge_name(int at, const char *name, enum fault_kind kind)
 {
     return control != NULL && name_is_meant(at, name) ? judge(kind) : 0;
-}
-
-static int64_t judge_send(void)
-{
-    return control != NULL ? judge(FAULT_SEND) : 0;
 }
 
 /* --- the calls --- */
@@ -298,7 +305,7 @@ OPENS(openat64, at, int at, const char *name, int flags)
 
 SHOWN ssize_t sendto(int fd, const void *bytes, size_t size, int flags, __CONST_SOCKADDR_ARG to, socklen_t length)
 {
-    int64_t action = judge_send();
+    int64_t action = judge_send(fd);
     ssize_t share = share_of(action, size);
     return share < 0 ? -1 : after_bytes(action, syscall(SYS_sendto, fd, bytes, share, flags, to.__sockaddr__, length));
 }
@@ -310,13 +317,13 @@ SHOWN ssize_t send(int fd, const void *bytes, size_t size, int flags)
 
 SHOWN ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
 {
-    int64_t action = judge_send();
+    int64_t action = judge_send(fd);
     return share_of(action, 1) < 0 ? -1 : after_bytes(action, syscall(SYS_sendmsg, fd, message, flags));
 }
 
 SHOWN int sendmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags)
 {
-    int64_t action = judge_send();
+    int64_t action = judge_send(fd);
     ssize_t share = share_of(action, count);
     return share < 0 ? -1 : (int)after_bytes(action, syscall(SYS_sendmmsg, fd, messages, share, flags));
 }

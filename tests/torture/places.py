@@ -189,6 +189,7 @@ class Daemon:
         self.settings = {"workers": 2, "state": self.state, "port": self.port, "url": database.url, "max_numwant": 100,
                          "http6": f', "[::1]:{self.port}"' if self.ipv6 else "", "durability": "relaxed",
                          "journal_size": "1GiB", "batch_size": 1024, **settings}
+        self.environment = {}  # beside this program's own
         self.process = None
 
     def configure(self, **settings):
@@ -201,18 +202,25 @@ class Daemon:
         self.configure(**settings)
         with open(self.log_path, "a", encoding="utf-8") as log:
             self.process = subprocess.Popen([os.path.join(BUILD, "privtrakd"), "-c", self.config], stdout=log, stderr=log,
-                                            preexec_fn=end_with_parent)
+                                            preexec_fn=end_with_parent, env={**os.environ, **self.environment})
 
     def start(self, **settings):
         """Returns how many seconds it took until an announce could be answered."""
         self.launch(**settings)
         began = time.monotonic()
-        while time.monotonic() < began + START_SECONDS:
+        if not self.wait_until_listening():
+            raise Fault(f"the daemon ended at its start with {self.process.returncode}: {self.log_end()}")
+        return time.monotonic() - began
+
+    def wait_until_listening(self):
+        """False where it has ended instead."""
+        end = time.monotonic() + START_SECONDS
+        while time.monotonic() < end:
             if self.process.poll() is not None:
-                raise Fault(f"the daemon ended at its start with {self.process.returncode}: {self.log_end()}")
+                return False
             try:
                 socket.create_connection(("127.0.0.1", self.port), 1).close()
-                return time.monotonic() - began
+                return True
             except OSError:
                 time.sleep(0.01)
         raise Fault(f"the daemon does not listen within {START_SECONDS} s: {self.log_end()}")

@@ -20,6 +20,7 @@ import traceback
 from places import LIBC, Daemon, Fault, Postgresql, Skip, Sqlite
 from swarm import Load, Swarm
 import away
+import faults
 import tears
 import upkeep
 
@@ -324,6 +325,61 @@ def database_away(options):
         result = swarm.finish(daemon, database)
         daemon.stop()
     return f"slowest start without the database {slowest:.1f} s, {figures_of(swarm)}; {result}"
+
+
+@contextlib.contextmanager
+def stage_with_faults(options, place, below, **settings):
+    """A stage whose daemon is not running, and runs under the library of faults from now on."""
+    with stage(options, place, sizes=(60, 20, 600), **settings) as (daemon, database, swarm):
+        daemon.stop()
+        control = faults.Control(options.directory, below)
+        daemon.environment = control.environment
+        yield daemon, database, swarm, control
+        control.set_clock(0)
+        daemon.start()
+        swarm.finish(daemon, database)
+        daemon.stop()
+
+
+@scenario
+def faults_state(options):
+    """Every write, sync, rename, cut, open and removal in the state directory fails, or is the daemon's last."""
+    state = os.path.join(options.directory, "state")
+    with stage_with_faults(options, Sqlite, state) as (daemon, database, swarm, control):
+        calls, lives, figures = faults.walk(daemon, swarm, database, control, faults.FILES, 12 if options.quick else
+                                            4 * options.kills, options.seed)
+    return f"{lives} lives, {calls} calls in each: {faults.say(figures)}; {figures_of(swarm)}; 0 lost, 0 doubled"
+
+
+@scenario
+def faults_sqlite(options):
+    """The same for the files of SQLite."""
+    below = os.path.join(options.directory, "database")
+    os.makedirs(below)
+    with stage_with_faults(options, lambda _: Sqlite(below), below) as (daemon, database, swarm, control):
+        calls, lives, figures = faults.walk(daemon, swarm, database, control, faults.FILES, 8 if options.quick else
+                                            2 * options.kills, options.seed)
+    return f"{lives} lives, {calls} calls in each: {faults.say(figures)}; {figures_of(swarm)}; 0 lost, 0 doubled"
+
+
+@scenario
+def faults_sends(options):
+    """Sends fail now and then, to clients, to the admin side, to PostgreSQL; or are the daemon's last."""
+    state = os.path.join(options.directory, "state")
+    with stage_with_faults(options, Postgresql, state) as (daemon, database, swarm, control):
+        figures = faults.drop_sends(daemon, swarm, database, control, 2 if options.quick else 18)
+        killed = faults.kill_at_sends(daemon, swarm, database, control, 3 if options.quick else options.kills // 2,
+                                      options.seed)
+    return f"sends that failed: {faults.say(figures)}; lives: {faults.say(killed)}; {figures_of(swarm)}; 0 lost, 0 doubled"
+
+
+@scenario
+def clock_steps(options):
+    """The wall clock jumps back and forth by an hour."""
+    state = os.path.join(options.directory, "state")
+    with stage_with_faults(options, Sqlite, state) as (daemon, database, swarm, control):
+        steps = faults.step_clock(daemon, swarm, database, control, 1 if options.quick else 8)
+    return f"{steps} steps, no session lost its place; {figures_of(swarm)}; 0 lost, 0 doubled"
 
 
 @scenario
