@@ -14,7 +14,7 @@ USERDIR  ?= $(PREFIX)/lib/sysusers.d
 CONFIG   ?= /etc/privtrak/tracker.yaml
 STATEDIR ?= /var/lib/privtrak
 
-PACKAGES = libevent libevent_openssl libevent_pthreads jansson libbsd-overlay yaml-0.1 libxxhash libsodium liburcu sqlite3 libpq libcurl openssl
+PACKAGES = libevent libevent_openssl libevent_pthreads jansson libbsd-overlay yaml-0.1 libxxhash libsodium liburcu sqlite3 libpq libmariadb libcurl openssl
 
 # Asked once, and only by what compiles: `make deps` and `make clean` work without the libraries.
 PACKAGE_CFLAGS = $(eval PACKAGE_CFLAGS := $(shell pkg-config --cflags $(PACKAGES)))$(PACKAGE_CFLAGS)
@@ -37,6 +37,7 @@ LIB_SOURCES   := $(filter-out $(CTL_SOURCES) $(BENCH_SOURCES),$(sort $(wildcard 
 UNIT_SOURCES  := $(sort $(wildcard tests/unit/test_*.c))
 E2E_SOURCES   := $(sort $(wildcard tests/e2e/e2e_*.c))
 HARNESS_SOURCES := $(sort $(wildcard tests/e2e/harness/*.c))
+BENCHMARK_SOURCES := $(sort $(wildcard tests/bench/bench_*.c))
 FUZZ_SOURCES  := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 SOURCES       := $(LIB_SOURCES) src/main.c $(CTL_SOURCES) $(BENCH_SOURCES) $(UNIT_SOURCES) $(E2E_SOURCES) $(HARNESS_SOURCES) tests/plain_runner.c tests/faults/faults.c
 
@@ -45,6 +46,7 @@ LIB_OBJECTS   := $(call objects,$(LIB_SOURCES))
 PROGRAMS      := $(BUILD)/privtrakd $(BUILD)/privtrakctl $(BUILD)/privtrak-bench
 UNIT_TESTS    := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(UNIT_SOURCES))
 E2E_TESTS     := $(patsubst tests/e2e/%.c,$(BUILD)/tests/%,$(E2E_SOURCES))
+BENCHMARKS    := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(BENCHMARK_SOURCES))
 FUZZERS       := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(FUZZ_SOURCES))
 
 .PHONY: all
@@ -82,12 +84,12 @@ $(BUILD)/privtrak-bench: $(call objects,$(BENCH_SOURCES)) $(BUILD)/libprivtrak.a
 $(PROGRAMS):
 	$(LINK) -o $@ $^ $(LIBRARIES)
 
-# What runs the tests, where it is not Criterion's library: see tests/plain_runner.c.
-RUNNER =
 # Stands between the daemon and the kernel in tests/torture. Never with a sanitiser: it is loaded before that one's own library.
 $(BUILD)/faults.so: tests/faults/faults.c tests/faults/control.h $(BUILD)/flags
 	$(CC) $(PREPROCESS) -std=gnu11 -O2 -g $(WARNINGS) -fPIC -fvisibility=hidden -shared -o $@ $<
 
+# What runs the tests, where it is not Criterion's library: see tests/plain_runner.c.
+RUNNER =
 
 # One program a file of tests/unit; the daemon's tests likewise, with the harness.
 $(UNIT_TESTS): $(BUILD)/tests/%: $(BUILD)/obj/tests/unit/%.o $(RUNNER) $(BUILD)/libtools.a $(BUILD)/libprivtrak.a
@@ -164,9 +166,30 @@ cover: ## line and branch coverage of every test, as text and HTML in build/cove
 	    --html-details $(BUILD)/cover/index.html --txt $(BUILD)/cover/coverage.txt --print-summary $(BUILD)/cover/obj/src
 	@echo 'details: $(BUILD)/cover/index.html'
 
-.PHONY: bench
+# Programs that measure one part in process: one a file of tests/bench.
+$(BENCHMARKS): $(BUILD)/bench/%: $(BUILD)/obj/tests/bench/%.o $(BUILD)/libtools.a $(BUILD)/libprivtrak.a
+	@mkdir -p $(@D)
+	$(LINK) -o $@ $^ $(LIBRARIES)
+
+CHAIN_OPTIONS ?= --sessions 1000000 --torrents 100000 --users 50000 --batch 1,8,16,64 --stages
+.PHONY: bench bench-latency bench-peers bench-syscalls bench-chain bench-sink bench-journal bench-udp
 bench: all ## the bare responder and the tracker in turn, and their ratios
 	@BUILD='$(BUILD)' tests/bench/run-bench.sh
+bench-latency: all ## latency at 20, 50 and 80 % of the top rate, with snapshots and expiry going on
+	@BUILD='$(BUILD)' tests/bench/run-latency.sh
+bench-peers: all ## the same load on privtrak, the floor, opentracker and OTHER=host:port
+	@BUILD='$(BUILD)' tests/bench/run-peers.sh
+bench-syscalls: all ## the system calls that a worker makes for a reply
+	@BUILD='$(BUILD)' tests/bench/run-syscalls.sh
+bench-chain: all ## the middleware chain alone, by batch size and stage (CHAIN_OPTIONS)
+	$(BUILD)/privtrak-bench chain $(CHAIN_OPTIONS)
+bench-sink: $(BUILD)/bench/bench_sink ## deltas a second into SQLite and PostgreSQL (SINK_OPTIONS)
+	@BUILD='$(BUILD)' tests/bench/run-sink.sh $(SINK_OPTIONS)
+bench-journal: $(BUILD)/bench/bench_journal ## CPU time of the journal a delta, and of a restart (JOURNAL_OPTIONS)
+	$(BUILD)/bench/bench_journal $(JOURNAL_OPTIONS)
+bench-udp: $(BUILD)/bench/bench_udp_frontend $(BUILD)/bench/bench_udp_parse ## what the UDP frontend costs beside the sockets
+	$(BUILD)/bench/bench_udp_frontend
+	$(BUILD)/bench/bench_udp_parse
 
 C_FILES = $(shell git ls-files --cached --others --exclude-standard -- 'src/*.[ch]' 'tests/*.[ch]')
 .PHONY: format lint lint-format lint-tidy lint-cppcheck lint-shell
@@ -217,7 +240,7 @@ clean: ## remove build/; the tracker's state in var/ stays
 .PHONY: help
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/\1\t\2/p' Makefile | sort | while IFS="$$(printf '\t')" read -r target what; do \
-	    printf '  make %-12s %s\n' "$$target" "$$what"; done
+	    printf '  make %-14s %s\n' "$$target" "$$what"; done
 	@echo '  Variables: CC, BUILD, PREFIX, DESTDIR, OPTIMISE, SANITISE, LTO=1, FUZZ_SECONDS'
 
 .PHONY: FORCE
