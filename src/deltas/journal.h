@@ -79,6 +79,9 @@ void journal_append(struct journal *journal, const struct delta *deltas, size_t 
  */
 bool journal_write(struct journal *journal, int64_t now_ns);
 
+/* For the end of the process: a disk that failed is tried again soon, however long it has failed. To be called before each journal_write. */
+void journal_hurry(struct journal *journal, int64_t now_ns);
+
 /* Notes at the end of the file that all of it is synced, so that later damage is not taken for a torn tail. */
 void journal_mark(struct journal *journal);
 

@@ -272,6 +272,14 @@ static bool write_all(struct journal *journal, int64_t now_ns)
     return true;
 }
 
+void journal_hurry(struct journal *journal, int64_t now_ns)
+{
+    if (journal->pause_ns > pause_min_ns)
+        journal->pause_ns = pause_min_ns;
+    if (journal->failing && journal->retry_ns > now_ns + pause_min_ns)
+        journal->retry_ns = now_ns + pause_min_ns;
+}
+
 bool journal_write(struct journal *journal, int64_t now_ns)
 {
     journal_seal(journal);

@@ -175,6 +175,8 @@ static size_t run_round(struct ledger *ledger, int64_t now_ns)
         journal_mark(ledger->journal);
         ledger->busy_ns = now_ns;
     }
+    if (ledger->stopping)
+        journal_hurry(ledger->journal, now_ns);
     write_out(ledger, now_ns);
     begin_sync(ledger, now_ns);
     ledger_trim(ledger);

@@ -69,8 +69,6 @@ class Control:
 
 def live(daemon, swarm, seconds, is_kill, **settings):
     """One life under whatever is armed: "stopped", "killed", or "not started", which are all as it should be."""
-    with open(daemon.log_path, "a", encoding="utf-8") as log:
-        log.write(f"=== start {settings}\n")
     daemon.launch(**settings)
     if not daemon.wait_until_listening():
         status = daemon.process.returncode
@@ -84,8 +82,11 @@ def live(daemon, swarm, seconds, is_kill, **settings):
     try:
         daemon.stop()
     except Fault:
-        if is_kill and daemon.process.poll() == -9:
+        status = daemon.process.poll()
+        if is_kill and status == -9:
             return "killed"
+        if status == 1 and not daemon.was_ready():
+            return "not started"
         raise
     return "stopped"
 

@@ -189,6 +189,7 @@ class Daemon:
         self.settings = {"workers": 2, "state": self.state, "port": self.port, "url": database.url, "max_numwant": 100,
                          "http6": f', "[::1]:{self.port}"' if self.ipv6 else "", "durability": "relaxed",
                          "journal_size": "1GiB", "batch_size": 1024, **settings}
+        self.log_begin = 0  # of the last start
         self.environment = {}  # beside this program's own
         self.process = None
 
@@ -201,6 +202,7 @@ class Daemon:
     def launch(self, **settings):
         self.configure(**settings)
         with open(self.log_path, "a", encoding="utf-8") as log:
+            self.log_begin = log.tell()
             self.process = subprocess.Popen([os.path.join(BUILD, "privtrakd"), "-c", self.config], stdout=log, stderr=log,
                                             preexec_fn=end_with_parent, env={**os.environ, **self.environment})
 
@@ -246,6 +248,11 @@ class Daemon:
         if status != 0:
             raise Fault(f"SIGTERM ended in status {status}: {self.log_end()}")
         return time.monotonic() - began
+
+    def was_ready(self):
+        with open(self.log_path, encoding="utf-8", errors="replace") as log:
+            log.seek(self.log_begin)
+            return "ready workers" in log.read()
 
     def is_running(self):
         return self.process is not None and self.process.poll() is None

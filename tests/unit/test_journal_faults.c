@@ -471,3 +471,21 @@ Test(journal_faults, any_mixture_of_faults_and_power_cuts_keeps_what_was_synced)
     }
     fix_open();
 }
+
+Test(journal_faults, a_disk_that_has_failed_for_long_is_tried_again_at_once_when_all_ends)
+{
+    fix_open();
+    fix_append(10);
+    atomic_store(&disk.write_failure, ENOSPC);
+    for (int i = 0; i < 10; i++)
+        cr_assert(!fix_write());
+    atomic_store(&disk.write_failure, 0);
+    int64_t soon_ns = fix.now_ns + 100 * 1000 * 1000;
+    cr_expect(!journal_write(fix.journal, soon_ns), "the pauses have grown");
+    journal_hurry(fix.journal, fix.now_ns);
+    cr_expect(journal_write(fix.journal, soon_ns));
+    fix_settle();
+    fix_close();
+    fix_open();
+    fix_expect(1, 10);
+}
