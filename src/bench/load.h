@@ -52,6 +52,7 @@ struct load_settings {
     int passkey_form;
     bool fill;
     bool keepalive;
+    bool segments; /* UDP: the kernel is given several packets as one */
     bool tls;
     bool resume; /* TLS sessions */
     bool quiet;

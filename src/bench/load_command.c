@@ -160,8 +160,10 @@ static int run_load(struct given *given, const char *usage, int argc, char **arg
         {"ledger", OPTION_TEXT, &settings->ledger, 0, 0, NULL, "FILE", "write what should have been credited, as CSV"},
         {"json", OPTION_TEXT, &settings->json, 0, 0, NULL, "FILE", "write the result there as JSON"},
         {"quiet", OPTION_FLAG, &settings->quiet, 0, 0, NULL, NULL, "no line a second"},
-        {is_udp ? NULL : "keepalive", OPTION_FLAG, &settings->keepalive, 0, 0, NULL, NULL,
-         "keep connections; else each request has its own"},
+        {is_udp ? "segments" : "keepalive", OPTION_FLAG, is_udp ? &settings->segments : &settings->keepalive, 0, 0,
+         NULL, NULL,
+         is_udp ? "give the kernel several packets as one: cheaper, but one worker gets all of them"
+                : "keep connections; else each request has its own"},
         {is_udp ? NULL : "tls", OPTION_FLAG, &settings->tls, 0, 0, NULL, NULL,
          "HTTPS; certificates are not looked at, each handshake is a full one"},
         {is_udp ? NULL : "resume", OPTION_FLAG, &settings->resume, 0, 0, NULL, NULL,

@@ -8,6 +8,7 @@
 #include <endian.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/udp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -45,6 +46,8 @@ struct udp {
     struct mmsghdr out[BATCH];
     struct iovec out_data[BATCH];
     uint8_t packets[BATCH][UDP_PACKET_MAX];
+    struct mmsghdr segmented[BATCH]; /* with --segments: runs of packets of one length */
+    uint8_t control[BATCH][CMSG_SPACE(sizeof(uint16_t))] __attribute__((aligned(16)));
 
     struct mmsghdr in[BATCH];
     struct iovec in_data[BATCH];
@@ -114,13 +117,43 @@ static int udp_open(struct load_thread *thread, struct error *error)
     return code;
 }
 
+/*
+ * Makes messages of the queued packets: one each, or with --segments one for each run of packets of one length, which
+ * the kernel cuts up again. Returns their number.
+ */
+static unsigned make_messages(struct udp *udp)
+{
+    unsigned count = 0;
+    if (!udp->thread->load->settings.segments)
+        return udp->queued;
+    for (unsigned from = 0, end; from < udp->queued; from = end) {
+        end = from + 1;
+        while (end < udp->queued && udp->out_data[end].iov_len == udp->out_data[from].iov_len)
+            end++;
+        struct msghdr *header = &udp->segmented[count++].msg_hdr;
+        struct cmsghdr *control = (void *)udp->control[from];
+        uint16_t length = (uint16_t)udp->out_data[from].iov_len;
+        *control =
+            (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof length), .cmsg_level = SOL_UDP, .cmsg_type = UDP_SEGMENT};
+        memcpy(CMSG_DATA(control), &length, sizeof length);
+        *header = (struct msghdr){.msg_iov = &udp->out_data[from], .msg_iovlen = end - from};
+        if (end - from > 1) {
+            header->msg_control = control;
+            header->msg_controllen = CMSG_SPACE(sizeof length);
+        }
+    }
+    return count;
+}
+
 /* Sends what is queued. What the kernel does not take is lost, and its time-out brings it back. */
 static void flush(struct udp *udp)
 {
     static const char refused[] = "port unreachable";
     int fd = udp->lanes[udp->queue_lane].fd;
-    for (unsigned sent = 0; sent < udp->queued;) {
-        int code = sendmmsg(fd, udp->out + sent, udp->queued - sent, 0);
+    unsigned count = make_messages(udp);
+    struct mmsghdr *messages = udp->thread->load->settings.segments ? udp->segmented : udp->out;
+    for (unsigned sent = 0; sent < count;) {
+        int code = sendmmsg(fd, messages + sent, count - sent, 0);
         if (code > 0) {
             sent += (unsigned)code;
         } else if (errno == ECONNREFUSED) {

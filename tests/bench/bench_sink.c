@@ -297,6 +297,10 @@ static void parse(struct bench *bench, int argc, char **argv)
             exit(2);
         }
     }
+    if (bench->users == 0 || bench->torrents == 0 || bench->sessions == 0 || bench->deltas == 0) {
+        (void)fprintf(stderr, "bench_sink: numbers from 1 on\n");
+        exit(2);
+    }
     if (bench->batch_count == 0) {
         static const size_t usual[] = {1024, 4096, 16384, 65536};
         memcpy(bench->batch_sizes, usual, sizeof(usual));
@@ -320,13 +324,16 @@ int main(int argc, char **argv)
     bench.user_ids = ids(bench.users);
     bench.torrent_ids = ids(bench.torrents);
     bench.seeders = calloc(bench.torrents, sizeof(*bench.seeders));
-    if (!bench.seeders)
+    if (!bench.user_ids || !bench.torrent_ids || !bench.seeders)
         return 1;
     make_sessions(&bench);
     make_rows(&bench);
     for (size_t i = 0; i < bench.batch_count; i++)
         measure(&bench, bench.batch_sizes[i]);
     database_close(bench.database);
+    free(bench.user_ids);
+    free(bench.torrent_ids);
+    free(bench.seeders);
     if (bench.path)
         unlink(bench.path);
     return 0;

@@ -29,7 +29,8 @@ Test(bench_options, lists_of_numbers_are_read_whole)
     struct number_list list;
     cr_expect(option_read_numbers("8", 1, 64, &list) == 0 && list.count == 1 && list.items[0] == 8);
     cr_expect(option_read_numbers("1,8,64", 1, 64, &list) == 0 && list.count == 3 && list.items[2] == 64);
-    static const char *const bad[] = {"", ",", "1,", ",1", "0", "65", "1,65", "1 2", "1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1"};
+    static const char *const bad[] = {
+        "", ",", "1,", ",1", "0", "65", "1,65", "1 2", "1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         cr_expect_lt(option_read_numbers(bad[i], 1, 64, &list), 0, "'%s'", bad[i]);
 }
