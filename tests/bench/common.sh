@@ -3,7 +3,7 @@
 # The tracker is started with everything on and a state directory of its own, server and generator have a core each.
 # Environment, with what is taken where it is not set:
 #   BUILD=build  USERS=10000  TORRENTS=100000  PEERS=200000  NUMWANT=30  WORKERS=1
-#   SERVER_CPU=0  LOAD_CPU=1  DURATION=5s
+#   SERVER_CPU=0  LOAD_CPU=1  LOAD_THREADS=1  DURATION=5s
 # shellcheck shell=bash
 build=${BUILD:-build}
 duration=${DURATION:-5s}
@@ -14,6 +14,7 @@ numwant=${NUMWANT:-30}
 workers=${WORKERS:-1}
 server_cpu=${SERVER_CPU:-0}
 load_cpu=${LOAD_CPU:-$(($(nproc) > 1 ? 1 : 0))}
+load_threads=${LOAD_THREADS:-1}
 bench=$build/privtrak-bench
 work=$(mktemp -d "${TMPDIR:-/tmp}/privtrak-bench.XXXXXX")
 server=
@@ -137,8 +138,9 @@ load() { # PROTOCOL HOST:PORT OUTPUT [OPTION]...
     if [ -n "$pid" ]; then
         set -- "$@" --pid "$pid"
     fi
-    "$bench" "$protocol" --target "$target" --cpu "$load_cpu" --users "$users" --torrents "$torrents" --peers "$peers" \
-        --numwant "$numwant" --duration "$duration" --quiet "$@" >"$output" || fail "the generator failed: $(cat "$output")"
+    "$bench" "$protocol" --target "$target" --cpu "$load_cpu" --threads "$load_threads" --users "$users" \
+        --torrents "$torrents" --peers "$peers" --numwant "$numwant" --duration "$duration" --quiet "$@" \
+        >"$output" || fail "the generator failed: $(cat "$output")"
 }
 
 # Reads what a generator printed.
@@ -151,6 +153,11 @@ peers_per_reply() { awk '$1 == "replies" { print $7 }' "$1"; }
 reply_bytes() { awk '$1 == "replies" { print int($9 + 0.5) }' "$1"; }
 trouble() { awk '$1 == "failures" { f = $2 } $1 == "losses" { l = $5 } END { print f + l }' "$1"; }
 quantile() { awk -v name="$1" '$1 == "latency" { for (i = 3; i < NF; i++) if ($i == name) print $(i + 1) }' "$2"; }
+
+# A number of the tracker's own account, by its name.
+stat_of() { # NAME
+    "$build/privtrakctl" -c "$work/tracker.yaml" --json stats | tr -d ' \n' | sed -n "s/.*\"$1\":\([0-9]*\).*/\1/p"
+}
 
 each() { # FUNCTION FILES...
     local function=$1 file

@@ -3,7 +3,8 @@
 # tracker comes to the floor: CPU time a reply of the floor's thread / of the tracker's worker, medians with spread.
 #
 # The tracker is started anew for each round, with one worker, everything on, and a state directory of its own; the
-# floor answers with as many bytes as the tracker did. Environment, besides that of common.sh:
+# floor answers with as many bytes as the tracker did. With WORKERS=2 SERVER_CPU=0,1 LOAD_CPU=0,1 LOAD_THREADS=2 both have two
+# threads on two cores, which the generator shares, and the CPU time is that of both. Environment, besides that of common.sh:
 #   ROUNDS=5  PIPELINE=8
 #   CASES="udp http-keepalive http-pipelined http-close https-keepalive https-resumed https-new https-new-rsa"
 set -euo pipefail
@@ -25,6 +26,10 @@ run_round() { # CASE ROUND
     start_fresh_tracker
     fill_tracker
     load "$protocol" "127.0.0.1:$at" "$tracker" ${fill[@]+"${fill[@]}"} ${options[@]+"${options[@]}"}
+    if [ "$workers" -gt 1 ]; then
+        printf '%-15s round %d: %s announces went through a mailbox to the worker that owns their torrent, of %s in all\n' \
+            "$1" "$2" "$(stat_of mailed)" "$(awk -v filled="$peers" '$1 == "requests" { print $2 + filled }' "$tracker")"
+    fi
     stop_server
     start_floor "$floor_protocol" "$((port + 2))" "$(reply_bytes "$tracker")" ${floor_options[@]+"${floor_options[@]}"}
     load "$protocol" "127.0.0.1:$((port + 2))" "$floor" ${options[@]+"${options[@]}"}

@@ -43,10 +43,6 @@ stop_upkeep() {
 }
 trap 'stop_upkeep; clean_up' EXIT
 
-expired() { # how many sessions have left, by the tracker's own account
-    "$build/privtrakctl" -c "$work/tracker.yaml" --json stats | tr -d ' \n' | sed -n 's/.*"tombstones":\([0-9]*\).*/\1/p'
-}
-
 unsent() { awk '$1 == "schedule" { print $4 }' "$1"; }
 
 print_row() { # LABEL FILE
@@ -72,7 +68,7 @@ run_case() {
         print_row "$share % of the top" "$work/open" "$(grep -c '^snapshot$' "$work/upkeep.log")"
     done
     stop_upkeep
-    printf 'sessions that left the swarms, and are not yet forgotten: %s\n' "$(expired)"
+    printf 'sessions that left the swarms, and are not yet forgotten: %s\n' "$(stat_of tombstones)"
     load "$protocol" "127.0.0.1:$at" "$work/open" --rate "$top" --warm-up 2s ${options[@]+"${options[@]}"}
     load "$protocol" "127.0.0.1:$at" "$work/closed" ${options[@]+"${options[@]}"}
     awk -v closed="$(worker_us "$work/closed")" -v open="$(worker_us "$work/open")" 'BEGIN {
