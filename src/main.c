@@ -68,7 +68,7 @@ static int read_options(struct options *options, int argc, char **argv)
 
 static void print_version(void)
 {
-    printf("privtrakd %s\nlibevent %s, %s, libsodium %s, SQLite %s\ndatabases: sqlite, postgresql\n", PRIVTRAK_VERSION,
+    printf("privtrakd %s\nlibevent %s, %s, libsodium %s, SQLite %s\ndatabases: sqlite, postgresql, mariadb\n", PRIVTRAK_VERSION,
            event_get_version(), OpenSSL_version(OPENSSL_VERSION), sodium_version_string(), sqlite3_libversion());
 }
 

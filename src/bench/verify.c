@@ -285,7 +285,7 @@ static int verify_run_command(int argc, char **argv)
     const struct option_entry entries[] = {
         {"ledger", OPTION_TEXTS, &verify.ledgers, 0, 0, NULL, "FILE",
          "what a generator expects; may be repeated: the sums of several runs"},
-        {"database", OPTION_TEXT, &verify.url, 0, 0, NULL, "URL", "sqlite:PATH or postgresql://..."},
+        {"database", OPTION_TEXT, &verify.url, 0, 0, NULL, "URL", "sqlite:PATH, postgresql://... or mariadb://..."},
         {"wait", OPTION_DURATION, &verify.wait_ns, 0, 0, NULL, "TIME", "how long the sinks may still need (0s)"},
         {"times", OPTION_DURATION, &verify.time_tolerance_ns, 0, 0, NULL, "TOLERANCE",
          "compare seed and leech times, too (they cannot be told exactly from outside)"},

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "config/reading.h"
+#include "database/mariadb_url.h"
 
 enum { GROUPS_MAX = 64, CAUSE_BYTES = 200 };
 
@@ -239,6 +240,16 @@ static void check_database(struct inspection *inspection)
     if (strncmp(file.path, sqlite, strlen(sqlite)) == 0) {
         file.path += strlen(sqlite);
         check_written(inspection, &file, "a database file");
+        return;
+    }
+    if (strncmp(file.path, MARIADB_SCHEME, strlen(MARIADB_SCHEME)) == 0) {
+        struct mariadb_url url;
+        struct error reason;
+        file.path = "a URL that cannot be used";
+        if (mariadb_url_parse(&url, config->database.url, &reason) != 0)
+            refuse(inspection, &file, "mariadb://USER:PASSWORD@HOST:PORT/DATABASE?OPTION=VALUE (%s)", reason.text);
+        else
+            mariadb_url_clear(&url);
         return;
     }
     /* libpq's own words repeat the URL, and with it the password. */

@@ -128,7 +128,6 @@ _Static_assert(sizeof schema / sizeof *schema <= SCHEMA_LIMIT, "arrays with a pl
 
 /* A line is taken away when the feature is there. */
 const struct missing_feature missing_features[] = {
-    {.key = "database.url", .prefix = "mariadb:", .name = "MariaDB"},
     {.key = "privileges.chroot", .prefix = "true", .name = "chroot"},
     {.key = NULL},
 };

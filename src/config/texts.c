@@ -158,7 +158,7 @@ static void read_database_url(const struct slot *slot)
     if (sqlite || has_prefix(text, "postgresql://") || has_prefix(text, "mariadb://"))
         slot_keep_text(slot);
     else
-        slot_refuse(slot, "sqlite:PATH or postgresql://USER@HOST/DATABASE");
+        slot_refuse(slot, "sqlite:PATH, postgresql://USER@HOST/DATABASE or mariadb://USER@HOST/DATABASE");
 }
 
 /* The host and what follows it are for libcurl to judge; here only that there is one, and nothing that ends a line. */

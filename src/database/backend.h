@@ -94,19 +94,24 @@ struct database_backend {
 
     /* Of the log of changes. A cursor is a text; what these mean is each kind's own. */
     const char *cursor_now;    /* a query for the cursor that stands behind all that is visible */
-    const char *changed_since; /* a condition on table `changes`, with $1 the cursor */
+    const char *changed_since; /* a condition on table `changes` AS c, with $1 the cursor */
     const char *pruned_beyond; /* a query that gives a row where entries behind cursor $1 are gone */
     const char *pruned_mark;   /* an expression over the entries that go: what pruned_beyond compares */
-    const char *prunable;      /* a condition: no reader can have seen only a part of what is up to here */
+    const char *prunable;      /* the end of a condition: no reader can have seen only a part of what is up to here */
     const char *now;           /* an expression: Unix seconds */
+    /* In the place of cursor_now and changed_since where these take more than SQL; `last`: the old cursor, or NULL. */
+    enum database_result (*cursor)(void *state, const char *last, char **cursor, struct error *error);
+    void (*changed)(const char *cursor, char *condition, size_t size);
 
     const char *set_key; /* a statement: sets key $1 of table `privtrak` to $2, whether or not it is there */
 
     /*
      * A query that waits until no other transaction has asked it with the same $1, and keeps others waiting until the
-     * end of this one; NULL where a transaction that writes is alone anyway.
+     * end of this one; NULL where a transaction that writes is alone anyway. `lock_schema`: the same for the name
+     * "schema" where that takes another query.
      */
     const char *lock;
+    const char *lock_schema;
 
     int (*notify_fd)(void *state); /* NULL: has none */
     bool (*notified)(void *state);
@@ -119,7 +124,7 @@ struct database_backend {
     enum database_result (*write)(void *state, struct batch *batch, struct error *error);
 };
 
-extern const struct database_backend sqlite_backend, postgresql_backend;
+extern const struct database_backend sqlite_backend, postgresql_backend, mariadb_backend;
 
 struct database {
     const struct database_backend *backend;

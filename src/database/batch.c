@@ -9,6 +9,8 @@
 #include <sodium.h>
 #include <xxhash.h>
 
+#include "base/hex.h"
+
 void batch_clear(struct batch *batch)
 {
     free(batch->sessions);
@@ -304,4 +306,78 @@ int batch_merge(struct batch *batch, struct error *error)
         }
     }
     return 0;
+}
+
+void batch_user_values(const struct batch_user *user, int64_t values[static BATCH_USER_VALUES])
+{
+    values[0] = user->id;
+    values[1] = (int64_t)user->uploaded;
+    values[2] = (int64_t)user->downloaded;
+    values[3] = (int64_t)user->raw_uploaded;
+    values[4] = (int64_t)user->raw_downloaded;
+    values[5] = (int64_t)user->quarantined;
+}
+
+void batch_account_values(const struct batch_account *account, int64_t values[static BATCH_ACCOUNT_VALUES])
+{
+    values[0] = account->user_id;
+    values[1] = account->torrent_id;
+    values[2] = (int64_t)account->uploaded;
+    values[3] = (int64_t)account->downloaded;
+    values[4] = (int64_t)account->raw_uploaded;
+    values[5] = (int64_t)account->raw_downloaded;
+    values[6] = (int64_t)account->seed_time;
+    values[7] = (int64_t)account->leech_time;
+    values[8] = (int64_t)account->left;
+    values[9] = account->seeding;
+    values[10] = account->active;
+    values[11] = account->first_announce;
+    values[12] = account->last_announce;
+}
+
+void batch_torrent_values(const struct batch_torrent *torrent, int64_t values[static BATCH_TORRENT_VALUES])
+{
+    values[0] = torrent->id;
+    values[1] = torrent->seeders;
+    values[2] = torrent->leechers;
+    values[3] = torrent->snatches;
+}
+
+void batch_session_peer_id(const struct batch_session *entry, char digits[static 2 * PEER_ID_BYTES + 1])
+{
+    hex_encode(digits, entry->delta->peer_id, PEER_ID_BYTES);
+}
+
+static int64_t describe_address(const struct address *address, bool show, char text[static ADDRESS_TEXT_BYTES])
+{
+    text[0] = '\0';
+    if (!show || address->family == 0)
+        return 0;
+    address_format_ip(address, text);
+    return address->port;
+}
+
+void batch_session_describe(const struct batch *batch, const struct batch_session *entry,
+                            struct batch_session_texts *texts)
+{
+    const struct delta *delta = entry->delta;
+    bool show = batch->include_address && !(delta->flags & DELTA_HIDE_ADDRESS);
+    batch_session_peer_id(entry, texts->peer_id);
+    delta_client(texts->client, delta->peer_id);
+    texts->port4 = describe_address(&delta->session.address4, show, texts->ip4);
+    texts->port6 = describe_address(&delta->session.address6, show, texts->ip6);
+    texts->counters[0] = (int64_t)delta->session.uploaded;
+    texts->counters[1] = (int64_t)delta->session.downloaded;
+    texts->counters[2] = (int64_t)delta->session.left;
+    texts->counters[3] = batch_announce_time(delta);
+}
+
+static int compare_torrent_id(const void *key, const void *element)
+{
+    return compare_ids(*(const int64_t *)key, ((const struct batch_torrent *)element)->id);
+}
+
+struct batch_torrent *batch_find_torrent(const struct batch *batch, int64_t id)
+{
+    return bsearch(&id, batch->torrents, batch->torrent_count, sizeof(*batch->torrents), compare_torrent_id);
 }

@@ -37,6 +37,7 @@ struct batch_torrent {
     uint32_t leechers;
     uint32_t snatches; /* made by this batch: set by the backend where the database agrees */
     uint64_t seq;      /* of the delta that the counts are from */
+    bool is_there;     /* set by the backend where it asks */
 };
 
 struct batch_account {
@@ -103,5 +104,28 @@ int64_t batch_announce_time(const struct delta *delta);
  * or -ERANGE with a reason where a sum is more than the database's integers hold.
  */
 int batch_merge(struct batch *batch, struct error *error);
+
+/* The rows as values, in the order in which the tables have them (after id, or user_id and torrent_id, the first). */
+enum { BATCH_USER_VALUES = 6, BATCH_ACCOUNT_VALUES = 13, BATCH_TORRENT_VALUES = 4 };
+void batch_user_values(const struct batch_user *user, int64_t values[static BATCH_USER_VALUES]);
+void batch_account_values(const struct batch_account *account, int64_t values[static BATCH_ACCOUNT_VALUES]);
+void batch_torrent_values(const struct batch_torrent *torrent, int64_t values[static BATCH_TORRENT_VALUES]);
+
+/* A row of table `sessions`, but for the ids. */
+struct batch_session_texts {
+    char peer_id[2 * PEER_ID_BYTES + 1];
+    char client[DELTA_CLIENT_BYTES];
+    char ip4[ADDRESS_TEXT_BYTES]; /* "": NULL, and so is the port */
+    char ip6[ADDRESS_TEXT_BYTES];
+    int64_t port4;
+    int64_t port6;
+    int64_t counters[4]; /* uploaded, downloaded, left_bytes, last_announce */
+};
+void batch_session_peer_id(const struct batch_session *entry, char digits[static 2 * PEER_ID_BYTES + 1]);
+void batch_session_describe(const struct batch *batch, const struct batch_session *entry,
+                            struct batch_session_texts *texts);
+
+/* NULL: the batch has no delta of it. */
+struct batch_torrent *batch_find_torrent(const struct batch *batch, int64_t id);
 
 #endif

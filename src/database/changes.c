@@ -20,6 +20,7 @@ struct reading {
     struct error *error;
     bool whole;
     struct sql_value since; /* the old cursor */
+    char condition[SQL_TEXT_BYTES / 2];
     size_t bad_rows;
     union {
         struct user_row user;
@@ -113,11 +114,10 @@ static enum database_result ask(struct reading *reading, const char *text, sql_r
     char full[SQL_TEXT_BYTES];
     const char *hole = strstr(text, "%s");
     if (hole)
-        snprintf(full, sizeof(full), "%.*s%s%s", (int)(hole - text), text, reading->database->backend->changed_since,
-                 hole + 2);
+        snprintf(full, sizeof(full), "%.*s%s%s", (int)(hole - text), text, reading->condition, hole + 2);
     struct sql_query query = {.text = hole ? full : text,
                               .values = &reading->since,
-                              .value_count = hole ? 1 : 0,
+                              .value_count = hole && !reading->database->backend->changed ? 1 : 0,
                               .row = row,
                               .context = reading};
     return database_step(reading->database, &query, reading->error);
@@ -210,6 +210,10 @@ static enum database_result find_out_whether_whole(struct reading *reading)
         return DATABASE_OK;
     }
     reading->since = sql_text(database->cursor);
+    if (database->backend->changed)
+        database->backend->changed(database->cursor, reading->condition, sizeof(reading->condition));
+    else
+        snprintf(reading->condition, sizeof(reading->condition), "%s", database->backend->changed_since);
     struct sql_query query = {
         .text = database->backend->pruned_beyond, .values = &reading->since, .value_count = 1, .row = take_nothing};
     enum database_result result = database_one(database, &query, reading->error);
@@ -219,8 +223,11 @@ static enum database_result find_out_whether_whole(struct reading *reading)
 
 static enum database_result read_within(struct reading *reading, char **cursor)
 {
-    struct sql_query now = {.text = reading->database->backend->cursor_now, .row = take_cursor, .context = cursor};
-    enum database_result result = database_one(reading->database, &now, reading->error);
+    struct database *database = reading->database;
+    struct sql_query now = {.text = database->backend->cursor_now, .row = take_cursor, .context = cursor};
+    enum database_result result =
+        database->backend->cursor ? database->backend->cursor(database->state, database->cursor, cursor, reading->error)
+                                  : database_one(database, &now, reading->error);
     if (result == DATABASE_OK)
         result = find_out_whether_whole(reading);
     if (result != DATABASE_OK)

@@ -13,7 +13,7 @@
 #include "database/backend.h"
 
 /* A new kind of database is a line here and a file of its own. */
-static const struct database_backend *const backends[] = {&sqlite_backend, &postgresql_backend};
+static const struct database_backend *const backends[] = {&sqlite_backend, &postgresql_backend, &mariadb_backend};
 
 enum { BACKENDS = sizeof(backends) / sizeof(backends[0]) };
 
@@ -45,7 +45,7 @@ struct database *database_open(const char *url, struct error *error)
     if (!backend) {
         /* What stands behind the scheme may hold a password. */
         int scheme = (int)strcspn(url, ":");
-        error_set(error, "database kind \"%.*s\" is not known; known are sqlite: and postgresql://",
+        error_set(error, "database kind \"%.*s\" is not known; known are sqlite:, postgresql:// and mariadb://",
                   scheme < 32 ? scheme : 32, url);
         return NULL;
     }
@@ -153,6 +153,8 @@ enum database_result database_lock(struct database *database, const char *name, 
         return DATABASE_OK;
     struct sql_value values[] = {sql_text(name)};
     struct sql_query query = {.text = database->backend->lock, .values = values, .value_count = 1};
+    if (database->backend->lock_schema && strcmp(name, "schema") == 0)
+        query = (struct sql_query){.text = database->backend->lock_schema};
     return database_step(database, &query, error);
 }
 
@@ -174,7 +176,8 @@ static enum database_result migrate(struct database *database, struct error *err
     if (result != DATABASE_OK) {
         backend->rollback(database->state);
         error_prefix(error, "cannot make the schema");
-        return result;
+        /* Whatever it says: it is not about what the caller wanted to write. */
+        return result == DATABASE_STOPPED ? result : DATABASE_UNAVAILABLE;
     }
     result = backend->commit(database->state, error);
     if (result == DATABASE_OK && first <= (int64_t)backend->migration_count)

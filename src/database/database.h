@@ -1,6 +1,6 @@
 /*
- * database: the tables of users, torrents, accounts and sessions, in SQLite or
- * PostgreSQL. A handle belongs to one thread at a time; the sink, the registry and
+ * database: the tables of users, torrents, accounts and sessions, in SQLite,
+ * PostgreSQL or MariaDB. A handle belongs to one thread at a time; the sink, the registry and
  * the admin side each open their own. A handle connects when it is first
  * used, makes or migrates the schema then, and connects anew after a failure, so
  * a database that is down is no reason for a handle not to be there.
@@ -42,7 +42,7 @@ enum {
 struct database;
 
 /*
- * Makes a handle for "sqlite:PATH", "postgresql://…" or "postgres://…". Nothing is opened yet.
+ * Makes a handle for "sqlite:PATH", "postgresql://…", "postgres://…" or "mariadb://…". Nothing is opened yet.
  * Returns NULL with a reason where the URL names no kind of database that is built in.
  */
 struct database *database_open(const char *url, struct error *error);
@@ -60,7 +60,7 @@ bool database_is_refused(const struct database *database);
 /* Any thread: what the handle is doing ends soon, with DATABASE_STOPPED or DATABASE_UNAVAILABLE; so does all later work. */
 void database_interrupt(struct database *database);
 
-/* A change that the handle made, and what the site has already committed by now, shows in later reads. "sqlite" or "postgresql". */
+/* A change that the handle made, and what the site has already committed by now, shows in later reads. "sqlite", "postgresql" or "mariadb". */
 const char *database_kind(const struct database *database);
 
 /* Users. */

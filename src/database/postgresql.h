@@ -11,10 +11,10 @@ enum { PG_ARRAYS_MAX = 16 };
 
 struct postgresql {
     char *url;
-    PGconn *connection;       /* NULL: not connected */
+    PGconn *connection; /* NULL: not connected */
     struct waiter waiter;
     bool listens;
-    bool is_refused;                      /* the last failure is the server's answer, and not one that passes */
+    bool is_refused;                         /* the last failure is the server's answer, and not one that passes */
     struct sql_buffer arrays[PG_ARRAYS_MAX]; /* the values of one statement of a batch */
 };
 

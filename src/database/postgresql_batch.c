@@ -147,14 +147,9 @@ static enum database_result write_users(struct postgresql *postgresql, const str
         return DATABASE_OK;
     arrays_begin(postgresql, 6);
     for (size_t i = 0; i < batch->user_count; i++) {
-        const struct batch_user *user = &batch->users[i];
-        const int64_t values[] = {user->id,
-                                  (int64_t)user->uploaded,
-                                  (int64_t)user->downloaded,
-                                  (int64_t)user->raw_uploaded,
-                                  (int64_t)user->raw_downloaded,
-                                  (int64_t)user->quarantined};
-        put_row(postgresql, values, 6);
+        int64_t values[BATCH_USER_VALUES];
+        batch_user_values(&batch->users[i], values);
+        put_row(postgresql, values, BATCH_USER_VALUES);
     }
     return run(postgresql,
                "UPDATE users u SET uploaded = u.uploaded + d.uploaded, downloaded = u.downloaded + d.downloaded, "
@@ -182,21 +177,10 @@ static size_t list_accounts(struct postgresql *postgresql, const struct batch *b
         const struct batch_account *account = &batch->accounts[i];
         if (account->is_there)
             continue;
-        const int64_t values[] = {account->user_id,
-                                  account->torrent_id,
-                                  (int64_t)account->uploaded,
-                                  (int64_t)account->downloaded,
-                                  (int64_t)account->raw_uploaded,
-                                  (int64_t)account->raw_downloaded,
-                                  (int64_t)account->seed_time,
-                                  (int64_t)account->leech_time,
-                                  (int64_t)account->left,
-                                  account->seeding,
-                                  account->active,
-                                  account->first_announce,
-                                  account->last_announce,
-                                  (int64_t)i};
-        put_row(postgresql, values, 14);
+        int64_t values[BATCH_ACCOUNT_VALUES + 1];
+        batch_account_values(account, values);
+        values[BATCH_ACCOUNT_VALUES] = (int64_t)i;
+        put_row(postgresql, values, BATCH_ACCOUNT_VALUES + 1);
         count++;
     }
     return count;
@@ -242,19 +226,10 @@ static enum database_result write_accounts(struct postgresql *postgresql, struct
         14, NULL, NULL, error);
 }
 
-static int compare_torrent_id(const void *key, const void *element)
-{
-    int64_t id = *(const int64_t *)key;
-    const struct batch_torrent *torrent = element;
-    return (id > torrent->id) - (id < torrent->id);
-}
-
 static int take_snatches(void *context, const struct sql_value *columns)
 {
     struct batch *batch = context;
-    int64_t id = sql_as_integer(&columns[0]);
-    struct batch_torrent *torrent =
-        bsearch(&id, batch->torrents, batch->torrent_count, sizeof(*batch->torrents), compare_torrent_id);
+    struct batch_torrent *torrent = batch_find_torrent(batch, sql_as_integer(&columns[0]));
     if (torrent)
         torrent->snatches = (uint32_t)sql_as_integer(&columns[1]);
     return 0;
@@ -283,23 +258,21 @@ static enum database_result note_snatches(struct postgresql *postgresql, struct 
                3, take_snatches, batch, error);
 }
 
-static void put_address(struct postgresql *postgresql, size_t place, const struct address *address, bool show)
+static void put_address(struct postgresql *postgresql, size_t place, const char *text, int64_t port)
 {
-    if (!show || address->family == 0) {
+    if (text[0] == '\0') {
         put_null(&postgresql->arrays[place]);
         put_null(&postgresql->arrays[place + 1]);
         return;
     }
-    char text[ADDRESS_TEXT_BYTES];
-    address_format_ip(address, text);
     put_text(&postgresql->arrays[place], text, strlen(text));
-    put_integer(&postgresql->arrays[place + 1], address->port);
+    put_integer(&postgresql->arrays[place + 1], port);
 }
 
 static void put_session_key(struct postgresql *postgresql, const struct batch_session *entry)
 {
     char peer_id[2 * PEER_ID_BYTES + 1];
-    hex_encode(peer_id, entry->delta->peer_id, PEER_ID_BYTES);
+    batch_session_peer_id(entry, peer_id);
     put_integer(&postgresql->arrays[0], entry->user_id);
     put_integer(&postgresql->arrays[1], entry->torrent_id);
     put_text(&postgresql->arrays[2], peer_id, 2 * PEER_ID_BYTES);
@@ -318,20 +291,17 @@ static size_t list_sessions(struct postgresql *postgresql, const struct batch *b
     size_t count = 0;
     arrays_begin(postgresql, 13);
     for (size_t i = 0; i < batch->session_count; i++) {
-        const struct delta *delta = batch->sessions[i].delta;
-        if (!delta->active || batch->sessions[i].is_there)
+        const struct batch_session *entry = &batch->sessions[i];
+        if (!entry->delta->active || entry->is_there)
             continue;
-        bool show = batch->include_address && !(delta->flags & DELTA_HIDE_ADDRESS);
-        char client[DELTA_CLIENT_BYTES];
-        delta_client(client, delta->peer_id);
-        put_session_key(postgresql, &batch->sessions[i]);
-        put_text(&postgresql->arrays[3], client, DELTA_CLIENT_BYTES - 1);
-        put_address(postgresql, 4, &delta->session.address4, show);
-        put_address(postgresql, 6, &delta->session.address6, show);
-        put_integer(&postgresql->arrays[8], (int64_t)delta->session.uploaded);
-        put_integer(&postgresql->arrays[9], (int64_t)delta->session.downloaded);
-        put_integer(&postgresql->arrays[10], (int64_t)delta->session.left);
-        put_integer(&postgresql->arrays[11], batch_announce_time(delta));
+        struct batch_session_texts texts;
+        batch_session_describe(batch, entry, &texts);
+        put_session_key(postgresql, entry);
+        put_text(&postgresql->arrays[3], texts.client, DELTA_CLIENT_BYTES - 1);
+        put_address(postgresql, 4, texts.ip4, texts.port4);
+        put_address(postgresql, 6, texts.ip6, texts.port6);
+        for (size_t k = 0; k < 4; k++)
+            put_integer(&postgresql->arrays[8 + k], texts.counters[k]);
         put_integer(&postgresql->arrays[12], (int64_t)i);
         count++;
     }
@@ -395,9 +365,9 @@ static enum database_result write_torrents(struct postgresql *postgresql, const 
         return DATABASE_OK;
     arrays_begin(postgresql, 4);
     for (size_t i = 0; i < batch->torrent_count; i++) {
-        const struct batch_torrent *torrent = &batch->torrents[i];
-        const int64_t values[] = {torrent->id, torrent->seeders, torrent->leechers, torrent->snatches};
-        put_row(postgresql, values, 4);
+        int64_t values[BATCH_TORRENT_VALUES];
+        batch_torrent_values(&batch->torrents[i], values);
+        put_row(postgresql, values, BATCH_TORRENT_VALUES);
     }
     return run(postgresql,
                "UPDATE torrents t SET seeders = d.seeders, leechers = d.leechers, snatches = t.snatches + d.snatches "

@@ -124,24 +124,12 @@ static int write_users(struct sqlite *sqlite, const struct batch *batch)
     sqlite3_stmt *statement;
     int code = statement_ready(sqlite, SQLITE_ADD_USER, &statement);
     for (size_t i = 0; i < batch->user_count && code == SQLITE_OK; i++) {
-        const struct batch_user *user = &batch->users[i];
-        const int64_t values[] = {user->id,
-                                  (int64_t)user->uploaded,
-                                  (int64_t)user->downloaded,
-                                  (int64_t)user->raw_uploaded,
-                                  (int64_t)user->raw_downloaded,
-                                  (int64_t)user->quarantined};
-        bind_integers(statement, 1, values, 6);
+        int64_t values[BATCH_USER_VALUES];
+        batch_user_values(&batch->users[i], values);
+        bind_integers(statement, 1, values, BATCH_USER_VALUES);
         code = run(sqlite, statement, NULL);
     }
     return code;
-}
-
-static int compare_torrent_id(const void *key, const void *element)
-{
-    int64_t id = *(const int64_t *)key;
-    const struct batch_torrent *torrent = element;
-    return (id > torrent->id) - (id < torrent->id);
 }
 
 /* The table is the last word on "once": only a row that had no snatch yet counts one on the torrent. */
@@ -156,8 +144,7 @@ static int note_snatch(struct sqlite *sqlite, struct batch *batch, const struct 
     int changed;
     code = run(sqlite, statement, &changed);
     if (changed > 0) {
-        struct batch_torrent *torrent = bsearch(&account->torrent_id, batch->torrents, batch->torrent_count,
-                                                sizeof(*batch->torrents), compare_torrent_id);
+        struct batch_torrent *torrent = batch_find_torrent(batch, account->torrent_id);
         if (torrent)
             torrent->snatches++;
     }
@@ -172,25 +159,14 @@ static int write_accounts(struct sqlite *sqlite, struct batch *batch)
         code = statement_ready(sqlite, SQLITE_MAKE_ACCOUNT, &make);
     for (size_t i = 0; i < batch->account_count && code == SQLITE_OK; i++) {
         struct batch_account *account = &batch->accounts[i];
-        const int64_t values[] = {account->user_id,
-                                  account->torrent_id,
-                                  (int64_t)account->uploaded,
-                                  (int64_t)account->downloaded,
-                                  (int64_t)account->raw_uploaded,
-                                  (int64_t)account->raw_downloaded,
-                                  (int64_t)account->seed_time,
-                                  (int64_t)account->leech_time,
-                                  (int64_t)account->left,
-                                  account->seeding,
-                                  account->active,
-                                  account->first_announce,
-                                  account->last_announce};
+        int64_t values[BATCH_ACCOUNT_VALUES];
+        batch_account_values(account, values);
         int changed;
         bind_integers(add, 1, values, 11);
         sqlite3_bind_int64(add, 13, values[12]);
         code = run(sqlite, add, &changed);
         if (code == SQLITE_OK && changed == 0) {
-            bind_integers(make, 1, values, 13);
+            bind_integers(make, 1, values, BATCH_ACCOUNT_VALUES);
             code = run(sqlite, make, &changed);
         }
         account->is_there = changed > 0;
@@ -200,40 +176,36 @@ static int write_accounts(struct sqlite *sqlite, struct batch *batch)
     return code;
 }
 
-static void bind_address(sqlite3_stmt *statement, int place, const struct address *address, char *text, bool show)
+static void bind_address(sqlite3_stmt *statement, int place, const char *text, int64_t port)
 {
-    if (!show || address->family == 0) {
+    if (text[0] == '\0') {
         sqlite3_bind_null(statement, place);
         sqlite3_bind_null(statement, place + 1);
         return;
     }
-    address_format_ip(address, text);
     sqlite3_bind_text(statement, place, text, -1, SQLITE_STATIC);
-    sqlite3_bind_int64(statement, place + 1, address->port);
+    sqlite3_bind_int64(statement, place + 1, port);
 }
 
-static int put_session(struct sqlite *sqlite, sqlite3_stmt *statement, const struct batch_session *entry,
-                       const char *peer_id, bool include_address)
+static int put_session(struct sqlite *sqlite, sqlite3_stmt *statement, const struct batch *batch,
+                       const struct batch_session *entry)
 {
-    const struct delta *delta = entry->delta;
-    bool show = include_address && !(delta->flags & DELTA_HIDE_ADDRESS);
-    char client[DELTA_CLIENT_BYTES], ip4[ADDRESS_TEXT_BYTES], ip6[ADDRESS_TEXT_BYTES];
-    delta_client(client, delta->peer_id);
-    const int64_t counters[] = {(int64_t)delta->session.uploaded, (int64_t)delta->session.downloaded,
-                                (int64_t)delta->session.left, batch_announce_time(delta)};
+    struct batch_session_texts row;
+    batch_session_describe(batch, entry, &row);
     sqlite3_bind_int64(statement, 1, entry->user_id);
     sqlite3_bind_int64(statement, 2, entry->torrent_id);
-    sqlite3_bind_text(statement, 3, peer_id, PEER_ID_DIGITS, SQLITE_STATIC);
-    sqlite3_bind_text(statement, 4, client, DELTA_CLIENT_BYTES - 1, SQLITE_STATIC);
-    bind_address(statement, 5, &delta->session.address4, ip4, show);
-    bind_address(statement, 7, &delta->session.address6, ip6, show);
-    bind_integers(statement, 9, counters, 4);
+    sqlite3_bind_text(statement, 3, row.peer_id, PEER_ID_DIGITS, SQLITE_STATIC);
+    sqlite3_bind_text(statement, 4, row.client, DELTA_CLIENT_BYTES - 1, SQLITE_STATIC);
+    bind_address(statement, 5, row.ip4, row.port4);
+    bind_address(statement, 7, row.ip6, row.port6);
+    bind_integers(statement, 9, row.counters, 4);
     return run(sqlite, statement, NULL);
 }
 
-static int end_session(struct sqlite *sqlite, sqlite3_stmt *statement, const struct batch_session *entry,
-                       const char *peer_id)
+static int end_session(struct sqlite *sqlite, sqlite3_stmt *statement, const struct batch_session *entry)
 {
+    char peer_id[PEER_ID_DIGITS + 1];
+    batch_session_peer_id(entry, peer_id);
     sqlite3_bind_int64(statement, 1, entry->user_id);
     sqlite3_bind_int64(statement, 2, entry->torrent_id);
     sqlite3_bind_text(statement, 3, peer_id, PEER_ID_DIGITS, SQLITE_STATIC);
@@ -241,7 +213,7 @@ static int end_session(struct sqlite *sqlite, sqlite3_stmt *statement, const str
 }
 
 /* Sessions and accounts are sorted alike, so that each session's account is found by walking along. */
-static int write_sessions(struct sqlite *sqlite, const struct batch *batch, bool include_address)
+static int write_sessions(struct sqlite *sqlite, const struct batch *batch)
 {
     sqlite3_stmt *put, *end;
     int code = statement_ready(sqlite, SQLITE_PUT_SESSION, &put);
@@ -252,12 +224,10 @@ static int write_sessions(struct sqlite *sqlite, const struct batch *batch, bool
         const struct batch_session *entry = &batch->sessions[i];
         while (batch->accounts[at].user_id != entry->user_id || batch->accounts[at].torrent_id != entry->torrent_id)
             at++;
-        char peer_id[PEER_ID_DIGITS + 1];
-        hex_encode(peer_id, entry->delta->peer_id, PEER_ID_BYTES);
         if (!entry->delta->active)
-            code = end_session(sqlite, end, entry, peer_id);
+            code = end_session(sqlite, end, entry);
         else if (batch->accounts[at].is_there)
-            code = put_session(sqlite, put, entry, peer_id, include_address);
+            code = put_session(sqlite, put, batch, entry);
     }
     return code;
 }
@@ -267,9 +237,9 @@ static int write_torrents(struct sqlite *sqlite, const struct batch *batch)
     sqlite3_stmt *statement;
     int code = statement_ready(sqlite, SQLITE_SET_TORRENT, &statement);
     for (size_t i = 0; i < batch->torrent_count && code == SQLITE_OK; i++) {
-        const struct batch_torrent *torrent = &batch->torrents[i];
-        const int64_t values[] = {torrent->id, torrent->seeders, torrent->leechers, torrent->snatches};
-        bind_integers(statement, 1, values, 4);
+        int64_t values[BATCH_TORRENT_VALUES];
+        batch_torrent_values(&batch->torrents[i], values);
+        bind_integers(statement, 1, values, BATCH_TORRENT_VALUES);
         code = run(sqlite, statement, NULL);
     }
     return code;
@@ -282,7 +252,7 @@ enum database_result sqlite_write(void *state, struct batch *batch, struct error
     if (code == SQLITE_OK)
         code = write_accounts(sqlite, batch);
     if (code == SQLITE_OK)
-        code = write_sessions(sqlite, batch, batch->include_address);
+        code = write_sessions(sqlite, batch);
     if (code == SQLITE_OK)
         code = write_torrents(sqlite, batch);
     return code == SQLITE_OK ? DATABASE_OK : sqlite_failed(sqlite, code, error);

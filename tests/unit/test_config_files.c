@@ -152,6 +152,19 @@ Test(config_files, database_file_has_its_folder_and_can_be_written)
     expect_good("database: {url: 'sqlite:../p.db'}");
 }
 
+Test(config_files, mariadb_urls_are_read_without_telling_the_password)
+{
+    expect_good("database: {url: 'mariadb://u:p@h:3306/d?ssl-mode=verify&ssl-ca=/etc/ca.pem&connect-timeout=3'}");
+    expect_good("database: {url: 'mariadb://u:p@/d?socket=/run/mysqld/mysqld.sock'}");
+    static const char *const bad[] = {"mariadb://u:secret@h/d?nonsense=1", "mariadb://u:secret@[::1/d",
+                                      "mariadb://u:secret@h/", "mariadb://u:sec%zzret@h/d"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        char text[200];
+        (void)snprintf(text, sizeof text, "database: {url: '%s'}\n", bad[i]);
+        expect_bad(text, "1: database.url", "mariadb://USER:PASSWORD@HOST:PORT/DATABASE?OPTION=VALUE");
+    }
+}
+
 Test(config_files, postgresql_urls_are_read_by_libpq_without_telling_the_password)
 {
     expect_good("database: {url: 'postgresql://u:p@h:5432/d?sslmode=require&connect_timeout=3'}");

@@ -15,7 +15,7 @@ Test(database, unknown_kinds_are_refused_without_telling_the_url)
     cr_assert_null(database_open("", &error));
 }
 
-#ifndef PRIVTRAK_TEST_POSTGRESQL
+#if !defined(PRIVTRAK_TEST_POSTGRESQL) && !defined(PRIVTRAK_TEST_MARIADB)
 Test(database, a_file_that_cannot_be_made_is_unavailable)
 {
     struct database *database = database_open("sqlite:/nowhere/at/all.db", &error);
@@ -267,7 +267,7 @@ Test(database, multipliers_are_100_until_they_are_set)
               multipliers.until_s == 1800000000);
     multipliers.upload_percent = 1000001;
     cr_assert_eq(database_multipliers_set(place.database, &multipliers, &error), DATABASE_INVALID);
-    site("UPDATE privtrak SET value = 'nonsense' WHERE key = 'upload_percent'");
+    site("UPDATE privtrak SET value = 'nonsense' WHERE \"key\" = 'upload_percent'");
     OK(database_multipliers_get(place.database, &multipliers, &error));
     cr_assert_eq(multipliers.upload_percent, 0);
 }
@@ -433,6 +433,8 @@ Test(database, a_row_that_cannot_be_used_is_left_out)
 #ifdef PRIVTRAK_TEST_POSTGRESQL
     site("DROP TRIGGER users_check ON users; DROP TRIGGER torrents_check ON torrents; "
          "ALTER TABLE torrents DROP CONSTRAINT torrents_state_check");
+#elif defined(PRIVTRAK_TEST_MARIADB)
+    site("SET check_constraint_checks = 0; DROP TRIGGER users_touch; DROP TRIGGER torrents_check");
 #else
     site("PRAGMA ignore_check_constraints = ON");
 #endif

@@ -1,7 +1,7 @@
 /*
  * What the tests of the database room share: a database of their own, plain SQL over a second
- * connection (what a site does), and deltas. The same tests run over PostgreSQL where PRIVTRAK_TEST_POSTGRESQL
- * is defined before this is included (test_database_postgresql.c).
+ * connection (what a site does), and deltas. The same tests run over PostgreSQL or MariaDB where PRIVTRAK_TEST_POSTGRESQL or
+ * PRIVTRAK_TEST_MARIADB is defined before this is included (test_database_postgresql.c, test_database_mariadb.c).
  */
 #ifndef PRIVTRAK_TESTS_TEST_DATABASE_H
 #define PRIVTRAK_TESTS_TEST_DATABASE_H
@@ -18,6 +18,8 @@
 
 #ifdef PRIVTRAK_TEST_POSTGRESQL
 #include "test_database_server.h"
+#elif defined(PRIVTRAK_TEST_MARIADB)
+#include "test_database_mariadb_server.h"
 #else
 #include "test_database_file.h"
 #endif

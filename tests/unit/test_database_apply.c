@@ -76,7 +76,7 @@ Test(database_apply, a_batch_is_the_same_as_its_deltas_one_at_a_time)
         snprintf(whole[i], sizeof(whole[i]), "%s", site_text(sums[i]));
     site("DELETE FROM users");
     site("DELETE FROM torrents");
-    site("DELETE FROM privtrak WHERE key <> 'schema'");
+    site("DELETE FROM privtrak WHERE \"key\" <> 'schema'");
     for (int id = 1; id <= 3; id++) {
         add_user(id);
         add_torrent(id);
@@ -93,7 +93,7 @@ Test(database_apply, the_number_stands_in_the_same_transaction)
     struct delta deltas[] = {delta_of(3, 1, 1), delta_of(9, 1, 1)};
     cr_assert_eq(apply_many(deltas, 2), DATABASE_OK);
     cr_assert_eq(applied(), 9);
-    cr_assert_eq(site_number("SELECT value FROM privtrak WHERE key = 'applied." INSTANCE "'"), 9);
+    cr_assert_eq(site_number("SELECT value FROM privtrak WHERE \"key\" = 'applied." INSTANCE "'"), 9);
 }
 
 Test(database_apply, a_batch_that_comes_again_is_passed_over)

@@ -1,5 +1,10 @@
-/* A PostgreSQL that is killed and comes back while batches are on their way: each is applied once. */
+/*
+ * A server that is killed and comes back while batches are on their way: each is applied once. PostgreSQL's here;
+ * test_database_mariadb_restart.c has the same over MariaDB.
+ */
+#ifndef PRIVTRAK_TEST_MARIADB
 #define PRIVTRAK_TEST_POSTGRESQL
+#endif
 #include "test_database.h"
 
 TestSuite(database_restart, .init = place_open, .fini = place_close, .timeout = 120);
@@ -42,10 +47,7 @@ Test(database_restart, nothing_is_lost_or_doubled_over_a_killed_server)
     }
     waitpid(killer, NULL, 0);
     cr_assert_gt(failures, 0);
-    PQfinish(place.site);
-    char name[32];
-    snprintf(name, sizeof(name), "t%ld", (long)getpid());
-    place.site = connect_to(name);
+    site_again();
     cr_assert_eq(site_number("SELECT sum(uploaded) FROM users"), (long long)seq * 100);
     cr_assert_eq(site_number("SELECT sum(uploaded) FROM user_torrents"), (long long)seq * 100);
     cr_assert_eq(applied(), seq);

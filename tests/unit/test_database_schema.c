@@ -22,7 +22,7 @@ Test(database_schema, has_the_promised_tables_and_columns)
          "last_announce FROM sessions");
     site("SELECT prefix, allowed FROM clients");
     site("SELECT seq, reason, record FROM parked_deltas");
-    cr_assert_str_eq(site_text("SELECT value FROM privtrak WHERE key = 'schema'"), "1");
+    cr_assert_str_eq(site_text("SELECT value FROM privtrak WHERE \"key\" = 'schema'"), "1");
 }
 
 Test(database_schema, opening_again_changes_nothing)
@@ -36,7 +36,7 @@ Test(database_schema, opening_again_changes_nothing)
 
 Test(database_schema, a_newer_version_is_refused)
 {
-    site("UPDATE privtrak SET value = '99' WHERE key = 'schema'");
+    site("UPDATE privtrak SET value = '99' WHERE \"key\" = 'schema'");
     struct error error = {{0}};
     struct database *again = database_open(place.url, &error);
     cr_assert_neq(database_connect(again, &error), DATABASE_OK);
