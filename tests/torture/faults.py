@@ -19,8 +19,9 @@ SEND_ERRORS = errno.EAGAIN, errno.ENOBUFS, errno.EINTR, SHORT, errno.EPIPE, errn
 NAMES = {SHORT: "short", KILL_BEFORE: "killed before", KILL_AFTER: "killed after", KILL_WITHIN: "killed within",
          **{number: errno.errorcode[number] for number in ERRORS + SEND_ERRORS if number > 0}}
 # The words of struct fault_control, in tests/faults/control.h.
-KINDS_AT, FIRST_AT, BURST_AT, PERIOD_AT, ACTION_AT, CLOCK_AT, CALLS_AT, HITS_AT, LAST_KIND_AT = range(9)
-WORDS = 9 + 7
+KINDS_AT, FIRST_AT, BURST_AT, PERIOD_AT, ACTION_AT, CLOCK_AT, CALLS_AT, HITS_AT, LAST_KIND_AT, COUNTS_AT = range(10)
+WORDS = COUNTS_AT + len(KIND_NAMES)
+FEW = 6
 
 
 class Control:
@@ -126,25 +127,37 @@ def one_fault(daemon, swarm, database, control, fault, figures):
     settle(daemon, swarm, database, strict or how == "stopped", what, durability=durability)
 
 
-def count_calls(daemon, swarm, control, kinds):
-    """How many calls a life without faults makes."""
-    control.arm(kinds)
+def count_calls(daemon, swarm, control):
+    """How many calls of each kind of FILES a life without faults makes."""
+    before = [control.get(COUNTS_AT + kind) for kind in range(len(KIND_NAMES))]
     live(daemon, swarm, 0.25, False)
-    return control.calls()
+    return {1 << kind: control.get(COUNTS_AT + kind) - before[kind] for kind in range(len(KIND_NAMES)) if 1 << kind & FILES}
 
 
-def walk(daemon, swarm, database, control, kinds, lives, seed):
-    """Every call of a life, or as many of them as `lives` allows; each fails in one way after the other."""
-    dice = random.Random(seed)
-    calls = count_calls(daemon, swarm, control, kinds)
-    faults = [(kinds, number, action, burst) for actions, bursts in ((KILLS, (1,)), (ERRORS, (1, 1, 8)))
-              for number, action, burst in ((n, actions[(n + seed) % len(actions)], bursts[n % len(bursts)])
-                                            for n in range(1, calls + 1))]
-    dice.shuffle(faults)
+def walk(daemon, swarm, database, control, lives, seed):
+    """
+    Every call of a life, counted by kinds: those of which there are few fail in each way, the others in one way after the
+    other. As many of these as `lives` allows.
+    """
+    calls = count_calls(daemon, swarm, control)
+    faults = []
+    for kind, count in calls.items():
+        for number in range(1, count + 1):
+            if count <= FEW:
+                faults += [(kind, number, action, 1) for action in KILLS + ERRORS]
+            else:
+                faults += [(kind, number, KILLS[(number + seed) % len(KILLS)], 1),
+                           (kind, number, ERRORS[(number + seed) % len(ERRORS)], (1, 1, 8)[number % 3])]
+    # The few of each kind first, then what is left by chance.
+    random.Random(seed).shuffle(faults)
+    if lives < len(faults):
+        rare = {kind: [fault for fault in faults if fault[0] == kind][:max(1, lives // 12)] for kind in calls}
+        first = [fault for some in rare.values() for fault in some]
+        faults = first + [fault for fault in faults if fault not in first]
     figures = {}
     for fault in faults[:lives]:
         one_fault(daemon, swarm, database, control, fault, figures)
-    return calls, min(lives, len(faults)), figures
+    return sum(calls.values()), len(faults[:lives]), figures
 
 
 def say(figures):

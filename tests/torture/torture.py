@@ -346,8 +346,8 @@ def faults_state(options):
     """Every write, sync, rename, cut, open and removal in the state directory fails, or is the daemon's last."""
     state = os.path.join(options.directory, "state")
     with stage_with_faults(options, Sqlite, state) as (daemon, database, swarm, control):
-        calls, lives, figures = faults.walk(daemon, swarm, database, control, faults.FILES, 12 if options.quick else
-                                            4 * options.kills, options.seed)
+        calls, lives, figures = faults.walk(daemon, swarm, database, control, 12 if options.quick else 4 * options.kills,
+                                            options.seed)
     return f"{lives} lives, {calls} calls in each: {faults.say(figures)}; {figures_of(swarm)}; 0 lost, 0 doubled"
 
 
@@ -357,8 +357,8 @@ def faults_sqlite(options):
     below = os.path.join(options.directory, "database")
     os.makedirs(below)
     with stage_with_faults(options, lambda _: Sqlite(below), below) as (daemon, database, swarm, control):
-        calls, lives, figures = faults.walk(daemon, swarm, database, control, faults.FILES, 8 if options.quick else
-                                            2 * options.kills, options.seed)
+        calls, lives, figures = faults.walk(daemon, swarm, database, control, 8 if options.quick else 2 * options.kills,
+                                            options.seed)
     return f"{lives} lives, {calls} calls in each: {faults.say(figures)}; {figures_of(swarm)}; 0 lost, 0 doubled"
 
 
