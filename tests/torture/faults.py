@@ -1,5 +1,6 @@
 """Faults injected between the daemon and the kernel by build/faults.so (tests/faults): at which call, and what becomes of it."""
 import errno
+import json
 import mmap
 import os
 import random
@@ -158,6 +159,33 @@ def walk(daemon, swarm, database, control, lives, seed):
     for fault in faults[:lives]:
         one_fault(daemon, swarm, database, control, fault, figures)
     return sum(calls.values()), len(faults[:lives]), figures
+
+
+def compare_lines(swarm, path):
+    """The file of the sink `ndjson`: each record is there, and what is there twice is the same; so it has every byte once."""
+    records = {}
+    with open(path, encoding="ascii") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                record = json.loads(line)
+            except ValueError as error:
+                raise Fault(f"line {number} of {path} is no record: {line[:200]!r}") from error
+            if records.setdefault(record["seq"], line) != line:
+                raise Fault(f"seq {record['seq']} was given to two records: {records[record['seq']]!r} and {line!r}")
+    users = {key: i for i, key in enumerate(swarm.passkeys)}
+    hashes = {h.hex(): i for i, h in enumerate(swarm.info_hashes)}
+    found = {}
+    for line in records.values():
+        record = json.loads(line)
+        total = found.setdefault((users[record["user"]], hashes[record["info_hash"]]), [0, 0])
+        total[0] += record["credited_uploaded"]
+        total[1] += record["credited_downloaded"]
+    wanted = swarm.expected("sent")
+    wrong = [pair for pair in wanted if found.get(pair, [0, 0]) != wanted[pair]]
+    if wrong:
+        raise Fault(f"{len(wrong)} of {len(wanted)} pairs differ in {path}: {wrong[0]} has {found.get(wrong[0])}, must have "
+                    f"{wanted[wrong[0]]}")
+    return len(records)
 
 
 def say(figures):

@@ -29,6 +29,7 @@ deltas:
   flush_interval: 1s
   durability: {durability}
   journal: {{max_size: {journal_size}, sync_interval: 50ms}}
+  sinks: [{{type: database}}{more_sinks}]
 admin: {{listen: [], socket: admin.sock}}
 log: {{level: info}}
 """
@@ -188,7 +189,7 @@ class Daemon:
         self.ipv6 = have_ipv6()
         self.settings = {"workers": 2, "state": self.state, "port": self.port, "url": database.url, "max_numwant": 100,
                          "http6": f', "[::1]:{self.port}"' if self.ipv6 else "", "durability": "relaxed",
-                         "journal_size": "1GiB", "batch_size": 1024, **settings}
+                         "journal_size": "1GiB", "batch_size": 1024, "more_sinks": "", **settings}
         self.log_begin = 0  # of the last start
         self.environment = {}  # beside this program's own
         self.process = None

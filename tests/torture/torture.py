@@ -345,10 +345,13 @@ def stage_with_faults(options, place, below, **settings):
 def faults_state(options):
     """Every write, sync, rename, cut, open and removal in the state directory fails, or is the daemon's last."""
     state = os.path.join(options.directory, "state")
-    with stage_with_faults(options, Sqlite, state) as (daemon, database, swarm, control):
+    lines = ", {type: ndjson, path: deltas.ndjson, rotate: 10GiB}"
+    with stage_with_faults(options, Sqlite, state, more_sinks=lines) as (daemon, database, swarm, control):
         calls, lives, figures = faults.walk(daemon, swarm, database, control, 12 if options.quick else 4 * options.kills,
                                             options.seed)
-    return f"{lives} lives, {calls} calls in each: {faults.say(figures)}; {figures_of(swarm)}; 0 lost, 0 doubled"
+    records = faults.compare_lines(swarm, os.path.join(state, "deltas.ndjson"))
+    return (f"{lives} lives, {calls} calls in each: {faults.say(figures)}; {figures_of(swarm)}; {records} records in ndjson; "
+            "0 lost, 0 doubled")
 
 
 @scenario
