@@ -77,13 +77,13 @@ struct credit {
 
 /* The user's other sessions on the torrent, taken together: what limits saw, and what holds until the deltas stage. */
 struct others {
-    uint32_t count;    /* tombstones included */
-    uint32_t active;   /* in the swarm */
-    uint32_t seeding;  /* of those */
-    uint32_t oldest;   /* the tombstone that is one longest: its slot; SLOT_NONE: none */
-    uint64_t left;     /* the smallest of the active; COUNTER_MAX where there are none */
+    uint32_t count;   /* tombstones included */
+    uint32_t active;  /* in the swarm */
+    uint32_t seeding; /* of those */
+    uint32_t oldest;  /* the tombstone that is one longest: its slot; SLOT_NONE: none */
+    uint64_t left;    /* the smallest of the active; COUNTER_MAX where there are none */
     bool has_snatched;
-    bool has_twin;     /* one of them is the same client under another peer id, with these counters */
+    bool has_twin; /* one of them is the same client under another peer id, with these counters */
 };
 
 struct announce {
@@ -115,13 +115,13 @@ struct announce {
     uint64_t dice;           /* what chance decides about the peers that it gets */
     struct session *session; /* found by limits, made by privtrak, moved by peers; NULL: unknown */
     uint32_t slot;           /* its place in the swarm; SLOT_NONE: unknown */
-    uint8_t place;        /* enum swarm_place: where privtrak says it belongs after this */
-    bool changes_session; /* a delta is due */
-    bool is_late;         /* section 6, rule 2: overtaken, changes nothing */
-    bool takes_endpoint;  /* the source becomes the session's endpoint of its family */
-    bool wants_no_peers;  /* too early, stopped, no right to leech, …: an empty list */
-    bool is_unlisted;     /* not to be handed out to others */
-    bool ends_with_failure; /* the torrent is deleted: counted, then told the reason */
+    uint8_t place;           /* enum swarm_place: where privtrak says it belongs after this */
+    bool changes_session;    /* a delta is due */
+    bool is_late;            /* section 6, rule 2: overtaken, changes nothing */
+    bool takes_endpoint;     /* the source becomes the session's endpoint of its family */
+    bool wants_no_peers;     /* too early, stopped, no right to leech, …: an empty list */
+    bool is_unlisted;        /* not to be handed out to others */
+    bool ends_with_failure;  /* the torrent is deleted: counted, then told the reason */
     struct others others;
     struct credit credit;
 

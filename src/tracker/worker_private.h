@@ -83,9 +83,9 @@ struct tracker {
     struct worker_hooks hooks[HOOKS_MAX];
     unsigned hook_count;
     bool is_running;
-    bool is_stopping; /* atomic */
+    bool is_stopping;     /* atomic */
     bool keeps_strangers; /* restore.c */
-    uint8_t mark;     /* parity of the complete looks at the table of torrents */
+    uint8_t mark;         /* parity of the complete looks at the table of torrents */
     tracker_gate_fn *gate;
     void *gate_context;
     tracker_synced_fn *synced;

@@ -118,8 +118,11 @@ static void check_counts(uint32_t used)
 
 static void add_one(struct entry *entry, uint32_t number)
 {
-    *entry = (struct entry){.used = true, .user = number % 700, .uploaded = number * UINT64_C(1000003),
-                            .place = PLACE_TOMBSTONE, .port = (uint16_t)(number % 60000 + 1)};
+    *entry = (struct entry){.used = true,
+                            .user = number % 700,
+                            .uploaded = number * UINT64_C(1000003),
+                            .place = PLACE_TOMBSTONE,
+                            .port = (uint16_t)(number % 60000 + 1)};
     make_peer_id(entry->peer_id, number);
     uint32_t slot = swarm_add(torrents, torrent, entry->user, entry->peer_id);
     cr_assert_neq(slot, SLOT_NONE);
