@@ -129,7 +129,8 @@ static bool is_full(const uint32_t *line)
 /* How many entries of the line are used: they stand at its beginning. */
 static unsigned used_of(const uint32_t *line)
 {
-    return INDEX_LINE - (unsigned)__builtin_popcount(index_fitting(line, 0, UINT32_MAX));
+    uint32_t unused = index_fitting(line, 0, UINT32_MAX);
+    return unused == 0 ? INDEX_LINE : (unsigned)__builtin_ctz(unused);
 }
 
 /* There is room. */
