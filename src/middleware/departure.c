@@ -35,7 +35,7 @@ void departure_expire(struct context *context, struct torrent *torrent, uint32_t
                                   .presence = user_presence(torrent, user)};
     record_delta(context, &record);
     if (record.presence.active == 0)
-        seed_marks_drop(torrents_seed_marks(context->torrents), torrent->number, user);
+        seed_marks_drop(torrents_seed_marks(context->torrents), torrent_number(torrent), user);
 }
 
 bool departure_is_due(const struct context *context, const struct torrent *torrent)
@@ -99,6 +99,8 @@ void departure_walk(struct context *context, struct departure_walk *walk, uint32
             *walk = (struct departure_walk){.torrent = 0};
         struct torrent *torrent = torrents_at(context->torrents, walk->torrent);
         uint32_t total = swarm_total(torrent);
+        if (walk->slot == 0)
+            swarm_tidy(context->torrents, torrent);
         if (total > 0 && (walk->slot > 0 || departure_is_due(context, torrent))) {
             uint32_t slice = budget < total ? budget : total;
             walk->slot = departure_sweep(context, torrent, walk->slot > 0 ? walk->slot : UINT32_MAX, slice);

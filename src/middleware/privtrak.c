@@ -98,7 +98,7 @@ static void count_time(struct context *context, struct announce *announce, enum 
     if (place == PLACE_TOMBSTONE)
         return;
     struct seed_marks *marks = torrents_seed_marks(context->torrents);
-    uint32_t torrent = announce->torrent->number, user = announce->user->index;
+    uint32_t torrent = torrent_number(announce->torrent), user = announce->user->index;
     struct seed_mark none = {.seed_s = 0};
     bool is_alone = announce->others.active == 0;
     struct seed_mark *mark = !is_alone ? seed_marks_make(marks, torrent, user)
@@ -228,7 +228,7 @@ static void next_announce(struct context *context, struct announce *announce)
 static void apply_rights(struct announce *announce)
 {
     if (announce->torrent->state == TORRENT_PENDING) {
-        const struct torrent_extra *extra = announce->torrent->extra;
+        const struct torrent_extra *extra = torrent_extra(announce->torrent);
         announce->wants_no_peers = true;
         announce->warning = extra != NULL && extra->reason != NULL ? extra->reason
                                                                    : "this torrent waits for the moderators' approval";

@@ -40,7 +40,7 @@ static void register_torrent(struct context *context, struct announce *announce)
 /* For a day those who were in the swarm are counted before they are told; then nobody is. */
 static void approve_deleted(struct context *context, struct announce *announce)
 {
-    const struct torrent_extra *extra = announce->torrent->extra;
+    const struct torrent_extra *extra = torrent_extra(announce->torrent);
     const char *reason = extra != NULL && extra->reason != NULL ? extra->reason : deleted_reason;
     int64_t deleted_at_s = extra != NULL ? extra->deleted_at_s : 0;
     if (context->now_ms / 1000 - deleted_at_s < DELETED_COUNTS_FOR_S) {

@@ -17,6 +17,7 @@ enum {
     PAGE_BYTES = 64 * 1024,
     REGION_BYTES = 4 * 1024 * 1024, /* two huge pages: a small tracker stays small */
     HEAD_BYTES = 64,                /* of a page, so that chunks of whole cache lines stand on cache lines */
+    UNUSED_SHARE = 16,              /* a class with more than 1 / 16 of its chunks unused is worth tidying */
     POOL_KEEPS_PAGES = 64,          /* free pages beyond these give their memory back to the kernel */
 };
 
@@ -41,6 +42,8 @@ struct region {
 
 struct memory {
     size_t sizes[MEMORY_CLASSES];
+    size_t unused[MEMORY_CLASSES]; /* chunks of the class's pages that nobody has */
+    size_t total[MEMORY_CLASSES];
     struct page_list with_room[MEMORY_CLASSES];
     struct page_list pool;
     size_t pool_pages;
@@ -75,25 +78,25 @@ void memory_free(struct memory *memory)
     free(memory);
 }
 
-/* Maps REGION_BYTES at a multiple of it, so that huge pages fit. */
-static void *map_region(void)
+void *memory_map(size_t bytes, bool huge)
 {
-    char *wide = mmap(NULL, 2 * REGION_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    char *wide = mmap(NULL, 2 * bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (wide == MAP_FAILED)
         return NULL;
-    size_t before = (size_t)(-(uintptr_t)wide % REGION_BYTES);
+    size_t before = (size_t)(-(uintptr_t)wide % bytes);
     if (before > 0)
         munmap(wide, before);
-    if (before < REGION_BYTES)
-        munmap(wide + before + REGION_BYTES, REGION_BYTES - before);
-    (void)madvise(wide + before, REGION_BYTES, MADV_HUGEPAGE); /* only a wish */
+    if (before < bytes)
+        munmap(wide + before + bytes, bytes - before);
+    if (huge)
+        (void)madvise(wide + before, bytes, MADV_HUGEPAGE); /* only a wish */
     return wide + before;
 }
 
 static int add_region(struct memory *memory)
 {
     struct region *region = malloc(sizeof *region);
-    char *mapping = region == NULL ? NULL : map_region();
+    char *mapping = region == NULL ? NULL : memory_map(REGION_BYTES, true);
     if (mapping == NULL) {
         free(region);
         return -1;
@@ -124,6 +127,8 @@ static struct page *take_page(struct memory *memory, unsigned class)
     TAILQ_REMOVE(&memory->pool, page, entry);
     memory->pool_pages--;
     *page = (struct page){.total = (uint32_t)((PAGE_BYTES - HEAD_BYTES) / memory->sizes[class])};
+    memory->total[class] += page->total;
+    memory->unused[class] += page->total;
     TAILQ_INSERT_HEAD(&memory->with_room[class], page, entry);
     __atomic_store_n(&memory->used_bytes, memory->used_bytes + PAGE_BYTES, __ATOMIC_RELAXED);
     ASAN_POISON_MEMORY_REGION(body_of(page), PAGE_BYTES - HEAD_BYTES);
@@ -133,6 +138,8 @@ static struct page *take_page(struct memory *memory, unsigned class)
 static void return_page(struct memory *memory, unsigned class, struct page *page)
 {
     TAILQ_REMOVE(&memory->with_room[class], page, entry);
+    memory->total[class] -= page->total;
+    memory->unused[class] -= page->total;
     __atomic_store_n(&memory->used_bytes, memory->used_bytes - PAGE_BYTES, __ATOMIC_RELAXED);
     page->is_returned = memory->pool_pages >= POOL_KEEPS_PAGES;
     ASAN_UNPOISON_MEMORY_REGION(body_of(page), PAGE_BYTES - HEAD_BYTES);
@@ -159,19 +166,45 @@ void *memory_take(struct memory *memory, unsigned class)
         chunk = body_of(page) + page->fresh++ * memory->sizes[class];
         ASAN_UNPOISON_MEMORY_REGION(chunk, memory->sizes[class]);
     }
+    memory->unused[class]--;
     if (++page->used == page->total)
         TAILQ_REMOVE(&memory->with_room[class], page, entry);
     return chunk;
 }
 
+static struct page *page_of(const void *chunk)
+{
+    return (struct page *)((uintptr_t)chunk & ~(uintptr_t)(PAGE_BYTES - 1));
+}
+
+static uint32_t half_of(const struct page *page)
+{
+    return page->total / 2;
+}
+
+bool memory_is_sparse(const struct memory *memory, unsigned class, const void *chunk)
+{
+    if (memory->unused[class] * UNUSED_SHARE <= memory->total[class])
+        return false;
+    const struct page *page = page_of(chunk);
+    /* From where chunks are taken at present, nothing is moved: it would come back. */
+    return page != TAILQ_FIRST(&memory->with_room[class]) && page->used * 8 <= page->total * 7;
+}
+
 void memory_give(struct memory *memory, unsigned class, void *chunk)
 {
-    struct page *page = (struct page *)((uintptr_t)chunk & ~(uintptr_t)(PAGE_BYTES - 1));
+    struct page *page = page_of(chunk);
     memcpy(chunk, &page->free_chunks, sizeof page->free_chunks);
     page->free_chunks = chunk;
     ASAN_POISON_MEMORY_REGION(chunk, memory->sizes[class]);
-    if (page->used-- == page->total)
+    memory->unused[class]++;
+    if (page->used-- == page->total) {
         TAILQ_INSERT_HEAD(&memory->with_room[class], page, entry);
+    } else if (page->used == half_of(page)) {
+        /* The fuller pages stand in front and are filled up first; so those behind have a chance to be emptied. */
+        TAILQ_REMOVE(&memory->with_room[class], page, entry);
+        TAILQ_INSERT_TAIL(&memory->with_room[class], page, entry);
+    }
     if (page->used == 0)
         return_page(memory, class, page);
 }

@@ -9,6 +9,7 @@
 #ifndef PRIVTRAK_STORAGE_MEMORY_H
 #define PRIVTRAK_STORAGE_MEMORY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -23,6 +24,15 @@ void memory_free(struct memory *memory);
 /* A chunk of that class, not zeroed; NULL out of memory. */
 void *memory_take(struct memory *memory, unsigned class);
 void memory_give(struct memory *memory, unsigned class, void *chunk);
+
+/* True where much of the class's memory is unused and the chunk is in a page that had better be emptied: move it. */
+bool memory_is_sparse(const struct memory *memory, unsigned class, const void *chunk);
+
+/*
+ * Maps `bytes`, a power of two, zeroed, at a multiple of them, without making them resident; `huge`: asks for huge
+ * pages, each of which becomes resident at its first touch. NULL out of memory. Given back by munmap.
+ */
+void *memory_map(size_t bytes, bool huge);
 
 /* Bytes of pages in use. */
 size_t memory_used(const struct memory *memory);

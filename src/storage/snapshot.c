@@ -33,7 +33,7 @@ static void write_user(const struct writing *writing, uint32_t index)
 static void write_mark(const struct writing *writing, uint32_t user)
 {
     const struct seed_mark *mark =
-        seed_marks_find(torrents_seed_marks(writing->torrents), writing->torrent->number, user);
+        seed_marks_find(torrents_seed_marks(writing->torrents), torrent_number(writing->torrent), user);
     if (mark == NULL)
         return;
     bytes_put_u8(writing->bytes, PART_MARK);
@@ -73,7 +73,7 @@ static void begin_group(const struct writing *writing)
     const struct torrent *torrent = writing->torrent;
     bytes_put(writing->bytes, torrent->info_hash, sizeof torrent->info_hash);
     bytes_put_varint(writing->bytes, (uint64_t)torrent->id);
-    bytes_put_varint(writing->bytes, torrent->extra != NULL ? (uint64_t)torrent->extra->deleted_at_s : 0);
+    bytes_put_varint(writing->bytes, torrent_extra(torrent) != NULL ? (uint64_t)torrent_extra(torrent)->deleted_at_s : 0);
 }
 
 /* Writes buckets of one torrent until the budget is used up; true where all of it is written. */
@@ -99,7 +99,7 @@ bool snapshot_write(struct snapshot_walk *walk, struct torrents *torrents, struc
         if (writing.written >= budget || looked_at >= 8 * budget)
             break;
         writing.torrent = torrents_at(torrents, walk->torrent);
-        bool is_deleted = writing.torrent->extra != NULL && writing.torrent->extra->deleted_at_s != 0;
+        bool is_deleted = torrent_extra(writing.torrent) != NULL && torrent_extra(writing.torrent)->deleted_at_s != 0;
         if ((swarm_total(writing.torrent) > 0 || is_deleted) && !write_torrent(walk, &writing, budget))
             continue;
         walk->torrent++;

@@ -12,6 +12,11 @@
 const uint8_t chunk_capacities[] = {1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 56, CHUNK_SLOTS};
 const unsigned chunk_classes = sizeof chunk_capacities;
 
+enum {
+    TAIL_STEP = 16,   /* slots by which the last chunk of a large swarm grows */
+    TIDY_CHUNKS = 64, /* of a large swarm that are looked at in one go */
+};
+
 _Static_assert(sizeof(struct session) == 49, "a session takes 49 bytes beside its user and endpoint");
 
 /* The smallest chunk that holds `slots`. */
@@ -53,7 +58,7 @@ static uint32_t next_in_index(struct swarm_walk *walk, uint32_t slot)
 static uint32_t next_in_chunk(struct swarm_walk *walk)
 {
     uint32_t total = swarm_total(walk->torrent);
-    uint32_t slot = total == 0 ? 0 : scan_users(chunk_users(walk->torrent->body.chunk), walk->at, total, walk->user);
+    uint32_t slot = total == 0 ? 0 : scan_users(chunk_users(torrent_chunk(walk->torrent)), walk->at, total, walk->user);
     walk->at = slot + 1;
     return slot == total ? SLOT_NONE : slot;
 }
@@ -64,7 +69,7 @@ uint32_t swarm_first_of_user(const struct torrent *torrent, uint32_t user, struc
     walk->user = user;
     walk->at = 0;
     if (torrent->flags & TORRENT_IS_LARGE)
-        return next_in_index(walk, index_first(&torrent->body.large->index, swarm_user_hash(user), &walk->index));
+        return next_in_index(walk, index_first(&torrent_large(torrent)->index, swarm_user_hash(user), &walk->index));
     return next_in_chunk(walk);
 }
 
@@ -90,7 +95,7 @@ uint32_t swarm_find(const struct torrents *torrents, const struct torrent *torre
 
 void swarm_prefetch_body(const struct torrent *torrent)
 {
-    const char *body = (const char *)torrent->body.chunk;
+    const char *body = (const char *)torrent_chunk(torrent);
     if (body == NULL)
         return;
     __builtin_prefetch(body);
@@ -107,13 +112,13 @@ void swarm_prefetch_body(const struct torrent *torrent)
 void swarm_prefetch_segment(const struct torrent *torrent, uint32_t user)
 {
     if (torrent->flags & TORRENT_IS_LARGE)
-        index_prefetch_segment(&torrent->body.large->index, swarm_user_hash(user));
+        index_prefetch_segment(&torrent_large(torrent)->index, swarm_user_hash(user));
 }
 
 void swarm_prefetch_line(const struct torrent *torrent, uint32_t user)
 {
     if (torrent->flags & TORRENT_IS_LARGE)
-        index_prefetch_line(&torrent->body.large->index, swarm_user_hash(user));
+        index_prefetch_line(&torrent_large(torrent)->index, swarm_user_hash(user));
 }
 
 uint32_t swarm_guess_slot(const struct torrent *torrent, uint32_t user)
@@ -121,7 +126,7 @@ uint32_t swarm_guess_slot(const struct torrent *torrent, uint32_t user)
     struct swarm_walk walk;
     if (!(torrent->flags & TORRENT_IS_LARGE))
         return swarm_first_of_user(torrent, user, &walk);
-    uint32_t slot = index_first(&torrent->body.large->index, swarm_user_hash(user), &walk.index);
+    uint32_t slot = index_first(&torrent_large(torrent)->index, swarm_user_hash(user), &walk.index);
     if (slot != SLOT_NONE)
         swarm_prefetch_chunk(torrent, slot);
     return slot;
@@ -139,7 +144,7 @@ void swarm_prefetch_session(const struct torrent *torrent, uint32_t slot)
 
 uint32_t swarm_buckets(const struct torrent *torrent)
 {
-    return torrent->flags & TORRENT_IS_LARGE ? torrent->body.large->index.segment_count : 1;
+    return torrent->flags & TORRENT_IS_LARGE ? torrent_large(torrent)->index.segment_count : 1;
 }
 
 void swarm_walk_bucket(const struct torrent *torrent, uint32_t bucket, void (*visit)(void *context, uint32_t slot),
@@ -147,7 +152,7 @@ void swarm_walk_bucket(const struct torrent *torrent, uint32_t bucket, void (*vi
 {
     if (torrent->flags & TORRENT_IS_LARGE) {
         uint32_t at = 0, slot;
-        while ((slot = index_in_segment(&torrent->body.large->index, bucket, &at)) != INDEX_NONE)
+        while ((slot = index_in_segment(&torrent_large(torrent)->index, bucket, &at)) != INDEX_NONE)
             visit(context, slot);
         return;
     }
@@ -162,24 +167,33 @@ void swarm_unpack_peer_id(const struct torrents *torrents, const struct session 
 
 /* --- growing and shrinking --- */
 
-/* Copies the slots into a chunk of another class. */
-static int resize_chunk(struct torrents *torrents, struct torrent *torrent, unsigned class)
+static void set_body(struct torrent *torrent, const void *body)
+{
+    torrent->body_address = (uintptr_t)body & ADDRESS_MASK;
+}
+
+/* Copies a chunk with so many slots used, or NULL, into one of that class, and gives it back. NULL out of memory. */
+static struct chunk *move_chunk(struct torrents *torrents, struct chunk *old, unsigned old_capacity, unsigned class,
+                                uint32_t slots)
 {
     unsigned capacity = chunk_capacities[class];
-    uint32_t total = swarm_total(torrent);
     struct chunk *chunk = memory_take(torrents->memory, class);
+    if (chunk == NULL || old == NULL)
+        return chunk;
+    memcpy(chunk_users(chunk), chunk_users(old), slots * sizeof(uint32_t));
+    memcpy(chunk_endpoints(chunk, capacity), chunk_endpoints(old, old_capacity), slots * ENDPOINT4_BYTES);
+    memcpy(chunk_sessions(chunk, capacity), chunk_sessions(old, old_capacity), slots * sizeof(struct session));
+    memory_give(torrents->memory, class_for(old_capacity), old);
+    return chunk;
+}
+
+static int resize_chunk(struct torrents *torrents, struct torrent *torrent, unsigned class)
+{
+    struct chunk *chunk = move_chunk(torrents, torrent_chunk(torrent), torrent->capacity, class, swarm_total(torrent));
     if (chunk == NULL)
         return -1;
-    struct chunk *old = torrent->body.chunk;
-    if (old != NULL) {
-        unsigned old_capacity = torrent->capacity;
-        memcpy(chunk_users(chunk), chunk_users(old), total * sizeof(uint32_t));
-        memcpy(chunk_endpoints(chunk, capacity), chunk_endpoints(old, old_capacity), total * ENDPOINT4_BYTES);
-        memcpy(chunk_sessions(chunk, capacity), chunk_sessions(old, old_capacity), total * sizeof(struct session));
-        memory_give(torrents->memory, class_for(old_capacity), old);
-    }
-    torrent->body.chunk = chunk;
-    torrent->capacity = (uint8_t)capacity;
+    set_body(torrent, chunk);
+    torrent->capacity = chunk_capacities[class];
     return 0;
 }
 
@@ -188,6 +202,19 @@ static void free_large(struct swarm_large *large)
     index_clear(&large->index);
     free(large->chunks);
     free(large);
+}
+
+/* The last chunk grows in steps up to CHUNK_SLOTS. */
+static int grow_tail(struct torrents *torrents, struct swarm_large *large)
+{
+    struct chunk **tail = &large->chunks[large->chunk_count - 1];
+    unsigned class = class_for(large->tail_capacity + TAIL_STEP);
+    struct chunk *chunk = move_chunk(torrents, *tail, large->tail_capacity, class, large->tail_capacity);
+    if (chunk == NULL)
+        return -1;
+    *tail = chunk;
+    large->tail_capacity = chunk_capacities[class];
+    return 0;
 }
 
 static int add_chunk(struct torrents *torrents, struct swarm_large *large)
@@ -200,10 +227,11 @@ static int add_chunk(struct torrents *torrents, struct swarm_large *large)
         large->chunks = chunks;
         large->directory = room;
     }
-    struct chunk *chunk = memory_take(torrents->memory, chunk_classes - 1);
+    struct chunk *chunk = memory_take(torrents->memory, class_for(TAIL_STEP));
     if (chunk == NULL)
         return -1;
     large->chunks[large->chunk_count++] = chunk;
+    large->tail_capacity = TAIL_STEP;
     return 0;
 }
 
@@ -213,7 +241,7 @@ static int become_large(struct torrents *torrents, struct torrent *torrent)
     struct swarm_large *large = calloc(1, sizeof *large);
     if (large == NULL)
         return -1;
-    struct chunk *chunk = torrent->body.chunk;
+    struct chunk *chunk = torrent_chunk(torrent);
     large->directory = 4;
     large->chunks = calloc(large->directory, sizeof(struct chunk *));
     if (large->chunks == NULL) {
@@ -221,22 +249,30 @@ static int become_large(struct torrents *torrents, struct torrent *torrent)
         return -1;
     }
     large->chunks[large->chunk_count++] = chunk;
-    torrent->body.large = large;
+    large->tail_capacity = CHUNK_SLOTS;
+    set_body(torrent, large);
     torrent->flags |= TORRENT_IS_LARGE;
     if (swarm_index_build(torrents, torrent) == 0)
         return 0;
     torrent->flags &= (uint8_t)~TORRENT_IS_LARGE;
-    torrent->body.chunk = chunk;
+    set_body(torrent, chunk);
     free_large(large);
     return -1;
 }
 
+/* There are others, of CHUNK_SLOTS. */
+static void drop_tail(struct torrents *torrents, struct swarm_large *large)
+{
+    memory_give(torrents->memory, class_for(large->tail_capacity), large->chunks[--large->chunk_count]);
+    large->tail_capacity = CHUNK_SLOTS;
+}
+
 static void become_small(struct torrents *torrents, struct torrent *torrent)
 {
-    struct swarm_large *large = torrent->body.large;
-    for (uint32_t i = 1; i < large->chunk_count; i++)
-        memory_give(torrents->memory, chunk_classes - 1, large->chunks[i]);
-    torrent->body.chunk = large->chunks[0];
+    struct swarm_large *large = torrent_large(torrent);
+    while (large->chunk_count > 1)
+        drop_tail(torrents, large);
+    set_body(torrent, large->chunks[0]);
     torrent->capacity = CHUNK_SLOTS;
     torrent->flags &= (uint8_t)~TORRENT_IS_LARGE;
     free_large(large);
@@ -246,8 +282,8 @@ static void become_small(struct torrents *torrents, struct torrent *torrent)
 static int grow(struct torrents *torrents, struct torrent *torrent)
 {
     uint32_t total = swarm_total(torrent);
-    if (torrent->extra != NULL && torrent->extra->swarm6 != NULL &&
-        swarm6_reserve(torrent->extra->swarm6, total + 1) != 0)
+    if (torrent_extra(torrent) != NULL && torrent_extra(torrent)->swarm6 != NULL &&
+        swarm6_reserve(torrent_extra(torrent)->swarm6, total + 1) != 0)
         return -1;
     if (!(torrent->flags & TORRENT_IS_LARGE)) {
         if (total < torrent->capacity)
@@ -257,8 +293,10 @@ static int grow(struct torrents *torrents, struct torrent *torrent)
         if (become_large(torrents, torrent) != 0)
             return -1;
     }
-    struct swarm_large *large = torrent->body.large;
-    return total < large->chunk_count * CHUNK_SLOTS ? 0 : add_chunk(torrents, large);
+    struct swarm_large *large = torrent_large(torrent);
+    if (total < (large->chunk_count - 1) * CHUNK_SLOTS + large->tail_capacity)
+        return 0;
+    return large->tail_capacity < CHUNK_SLOTS ? grow_tail(torrents, large) : add_chunk(torrents, large);
 }
 
 /* Gives back what the slots that are left do not need, with some slack so that a peer that comes and goes costs nothing. */
@@ -266,19 +304,42 @@ static void shrink(struct torrents *torrents, struct torrent *torrent)
 {
     uint32_t total = swarm_total(torrent);
     if (torrent->flags & TORRENT_IS_LARGE) {
-        struct swarm_large *large = torrent->body.large;
+        struct swarm_large *large = torrent_large(torrent);
         if (total <= LARGE_SHRINKS_AT)
             become_small(torrents, torrent);
         else if (total + CHUNK_SLOTS + CHUNK_SLOTS / 2 <= large->chunk_count * CHUNK_SLOTS)
-            memory_give(torrents->memory, chunk_classes - 1, large->chunks[--large->chunk_count]);
+            drop_tail(torrents, large);
         return;
     }
     if (total == 0) {
-        memory_give(torrents->memory, class_for(torrent->capacity), torrent->body.chunk);
-        torrent->body.chunk = NULL;
+        memory_give(torrents->memory, class_for(torrent->capacity), torrent_chunk(torrent));
+        set_body(torrent, NULL);
         torrent->capacity = 0;
     } else if (total * 2 <= torrent->capacity) {
         (void)resize_chunk(torrents, torrent, class_for(total)); /* out of memory: stays as it is */
+    }
+}
+
+/* Into the fuller pages of its class, so that sparse ones empty. */
+static void tidy_chunk(struct torrents *torrents, struct chunk **chunk, unsigned capacity, uint32_t slots)
+{
+    unsigned class = class_for(capacity);
+    if (!memory_is_sparse(torrents->memory, class, *chunk))
+        return;
+    struct chunk *moved = move_chunk(torrents, *chunk, capacity, class, slots);
+    *chunk = moved != NULL ? moved : *chunk;
+}
+
+void swarm_tidy(struct torrents *torrents, struct torrent *torrent)
+{
+    if (torrent->flags & TORRENT_IS_LARGE) {
+        struct swarm_large *large = torrent_large(torrent);
+        for (uint32_t i = 0; i + 1 < large->chunk_count && i < TIDY_CHUNKS; i++)
+            tidy_chunk(torrents, &large->chunks[i], CHUNK_SLOTS, CHUNK_SLOTS);
+    } else if (torrent->capacity > 0) {
+        struct chunk *chunk = torrent_chunk(torrent);
+        tidy_chunk(torrents, &chunk, torrent->capacity, swarm_total(torrent));
+        set_body(torrent, chunk);
     }
 }
 
@@ -286,9 +347,9 @@ void swarm_clear(struct torrents *torrents, struct torrent *torrent)
 {
     if (torrent->flags & TORRENT_IS_LARGE)
         become_small(torrents, torrent);
-    if (torrent->body.chunk != NULL)
-        memory_give(torrents->memory, class_for(torrent->capacity), torrent->body.chunk);
-    torrent->body.chunk = NULL;
+    if (torrent_chunk(torrent) != NULL)
+        memory_give(torrents->memory, class_for(torrent->capacity), torrent_chunk(torrent));
+    set_body(torrent, NULL);
     torrent->capacity = 0;
 }
 
@@ -331,7 +392,7 @@ static void swap(struct torrent *torrent, uint32_t a, uint32_t b)
     struct session session = *swarm_session(torrent, a);
     *swarm_session(torrent, a) = *swarm_session(torrent, b);
     *swarm_session(torrent, b) = session;
-    if (torrent->extra != NULL && torrent->extra->swarm6 != NULL)
+    if (torrent_extra(torrent) != NULL && torrent_extra(torrent)->swarm6 != NULL)
         swarm6_swapped(torrent, a, b);
 }
 
@@ -374,10 +435,19 @@ static bool is_hole(const struct torrent *torrent, uint32_t slot)
     return (endpoint[4] | endpoint[5]) == 0;
 }
 
+/* Many are not counted, but remembered until the swarm is empty. */
+static void count_holes(struct torrent *torrent, int more)
+{
+    if (torrent->holes4 != TORRENT_MANY_HOLES)
+        torrent->holes4 = (uint8_t)(torrent->holes4 + more);
+    else if (swarm_active(torrent) == 0)
+        torrent->holes4 = (uint8_t)(more > 0);
+}
+
 static void enter(struct torrent *torrent, uint32_t slot)
 {
     swarm_session(torrent, slot)->flags |= SESSION_ACTIVE;
-    torrent->holes4 += is_hole(torrent, slot);
+    count_holes(torrent, is_hole(torrent, slot));
 }
 
 static void leave(struct torrent *torrent, uint32_t slot)
@@ -385,7 +455,7 @@ static void leave(struct torrent *torrent, uint32_t slot)
     struct session *session = swarm_session(torrent, slot);
     if (session->flags & SESSION_HAS6)
         swarm6_take(torrent, slot);
-    torrent->holes4 -= is_hole(torrent, slot);
+    count_holes(torrent, -is_hole(torrent, slot));
     const uint16_t swarm_flags = SESSION_HAS4 | SESSION_HAS6 | SESSION_GIVEN_PEER | SESSION_UNLISTED | SESSION_ACTIVE |
                                  SESSION_PARTIAL;
     session->flags &= (uint16_t)~swarm_flags;
@@ -464,9 +534,9 @@ int swarm_set_endpoint(struct torrent *torrent, uint32_t slot, const struct addr
         write_port(fresh + 4, listed_port(session));
         if (session->flags & SESSION_HAS4 && memcmp(endpoint, fresh, sizeof fresh) == 0)
             return 0; /* as nearly always: nothing to write */
-        torrent->holes4 -= is_hole(torrent, slot);
+        count_holes(torrent, -is_hole(torrent, slot));
         memcpy(endpoint, fresh, sizeof fresh);
-        torrent->holes4 += is_hole(torrent, slot);
+        count_holes(torrent, is_hole(torrent, slot));
         session->flags |= SESSION_HAS4;
         return 0;
     }
@@ -483,7 +553,7 @@ struct address swarm_endpoint(const struct torrent *torrent, uint32_t slot, int 
     if (family == 4 && session->flags & SESSION_HAS4) {
         memcpy(address.ip, swarm_endpoint4(torrent, slot), 4);
     } else if (family == 6 && session->flags & SESSION_HAS6) {
-        const struct swarm6 *swarm6 = torrent->extra->swarm6;
+        const struct swarm6 *swarm6 = torrent_extra(torrent)->swarm6;
         uint32_t number = *(uint32_t *)paged_at(&swarm6->places, slot, sizeof(uint32_t));
         memcpy(address.ip, ((struct entry6 *)paged_at(&swarm6->entries, number, sizeof(struct entry6)))->endpoint, 16);
     } else {
@@ -511,14 +581,14 @@ uint32_t swarm_endpoints(const struct torrent *torrent, int family, bool seeders
 {
     if (family == 4)
         return seeders ? torrent->seeders : torrent->leechers;
-    if (torrent->extra == NULL || torrent->extra->swarm6 == NULL)
+    if (torrent_extra(torrent) == NULL || torrent_extra(torrent)->swarm6 == NULL)
         return 0;
-    return seeders ? torrent->extra->swarm6->seeders : torrent->extra->swarm6->leechers;
+    return seeders ? torrent_extra(torrent)->swarm6->seeders : torrent_extra(torrent)->swarm6->leechers;
 }
 
 const uint8_t *swarm_endpoint6(const struct torrent *torrent, uint32_t number, uint32_t *slot)
 {
-    const struct entry6 *entry = paged_at(&torrent->extra->swarm6->entries, number, sizeof *entry);
+    const struct entry6 *entry = paged_at(&torrent_extra(torrent)->swarm6->entries, number, sizeof *entry);
     *slot = entry->slot;
     return entry->endpoint;
 }

@@ -76,25 +76,29 @@ static inline enum swarm_place swarm_place(const struct torrent *torrent, uint32
 struct swarm_large {
     struct chunk **chunks;
     uint32_t chunk_count;
-    uint32_t directory; /* room in `chunks` */
+    uint32_t directory;    /* room in `chunks` */
+    uint8_t tail_capacity; /* slots of the last chunk; the others have SWARM_SMALL_SLOTS */
     struct index index; /* slots by the hash of their users */
 };
 
 static inline struct chunk *swarm_chunk(const struct torrent *torrent, uint32_t slot)
 {
-    return torrent->flags & TORRENT_IS_LARGE ? torrent->body.large->chunks[slot / SWARM_SMALL_SLOTS] : torrent->body.chunk;
+    return torrent->flags & TORRENT_IS_LARGE ? torrent_large(torrent)->chunks[slot / SWARM_SMALL_SLOTS] : torrent_chunk(torrent);
 }
 
-static inline unsigned swarm_chunk_capacity(const struct torrent *torrent)
+static inline unsigned swarm_chunk_capacity(const struct torrent *torrent, uint32_t slot)
 {
-    return torrent->flags & TORRENT_IS_LARGE ? SWARM_SMALL_SLOTS : torrent->capacity;
+    if (!(torrent->flags & TORRENT_IS_LARGE))
+        return torrent->capacity;
+    const struct swarm_large *large = torrent_large(torrent);
+    return slot / SWARM_SMALL_SLOTS + 1 == large->chunk_count ? large->tail_capacity : SWARM_SMALL_SLOTS;
 }
 
 /* The session in a slot; valid as long as the slot number is. */
 static inline struct session *swarm_session(const struct torrent *torrent, uint32_t slot)
 {
     uint8_t *chunk = (uint8_t *)swarm_chunk(torrent, slot);
-    size_t before = (sizeof(uint32_t) + ENDPOINT4_BYTES) * swarm_chunk_capacity(torrent);
+    size_t before = (sizeof(uint32_t) + ENDPOINT4_BYTES) * swarm_chunk_capacity(torrent, slot);
     return (struct session *)(void *)(chunk + before) + slot % SWARM_SMALL_SLOTS;
 }
 
@@ -107,7 +111,7 @@ static inline uint32_t swarm_user(const struct torrent *torrent, uint32_t slot)
 static inline uint8_t *swarm_endpoint4(const struct torrent *torrent, uint32_t slot)
 {
     uint8_t *chunk = (uint8_t *)swarm_chunk(torrent, slot);
-    return chunk + sizeof(uint32_t) * swarm_chunk_capacity(torrent) + slot % SWARM_SMALL_SLOTS * ENDPOINT4_BYTES;
+    return chunk + sizeof(uint32_t) * swarm_chunk_capacity(torrent, slot) + slot % SWARM_SMALL_SLOTS * ENDPOINT4_BYTES;
 }
 
 /* Unix milliseconds of its last accepted announce. */
@@ -148,7 +152,7 @@ void swarm_prefetch_session(const struct torrent *torrent, uint32_t slot);
 static inline void swarm_prefetch_chunk(const struct torrent *torrent, uint32_t slot)
 {
     if (torrent->flags & TORRENT_IS_LARGE)
-        __builtin_prefetch(&torrent->body.large->chunks[slot / SWARM_SMALL_SLOTS]);
+        __builtin_prefetch(&torrent_large(torrent)->chunks[slot / SWARM_SMALL_SLOTS]);
 }
 
 /* The session of that user with that peer id, tombstones included; SLOT_NONE: unknown. */
@@ -175,6 +179,9 @@ uint32_t swarm_move(struct torrents *torrents, struct torrent *torrent, uint32_t
 
 /* Forgets a tombstone. */
 void swarm_remove(struct torrents *torrents, struct torrent *torrent, uint32_t slot);
+
+/* Moves its memory where that lets the kernel have more back. To be called for each torrent now and then. */
+void swarm_tidy(struct torrents *torrents, struct torrent *torrent);
 
 /* Sets the endpoint of the address's family. The session must be in the swarm. Returns 0, or -1 out of memory. */
 int swarm_set_endpoint(struct torrent *torrent, uint32_t slot, const struct address *address);
@@ -203,7 +210,7 @@ void swarm_walk_bucket(const struct torrent *torrent, uint32_t bucket, void (*vi
 /* How many packed IPv4 endpoints stand in a row from that of `slot` on, its chunk's unused ones included. */
 static inline uint32_t swarm_endpoint_run(const struct torrent *torrent, uint32_t slot)
 {
-    return swarm_chunk_capacity(torrent) - slot % SWARM_SMALL_SLOTS;
+    return swarm_chunk_capacity(torrent, slot) - slot % SWARM_SMALL_SLOTS;
 }
 
 /* The IPv6 endpoint with that number in the list of IPv6 (seeders first, then leechers), and whose slot it is. */

@@ -43,7 +43,7 @@ int swarm6_reserve(struct swarm6 *swarm6, uint32_t slots)
 
 static struct swarm6 *make(struct torrent *torrent)
 {
-    struct torrent_extra *extra = torrent_extra(torrent);
+    struct torrent_extra *extra = torrent_make_extra(torrent);
     if (extra == NULL)
         return NULL;
     if (extra->swarm6 == NULL)
@@ -76,7 +76,7 @@ int swarm6_put(struct torrent *torrent, uint32_t slot, const uint8_t *ip, uint16
 
 void swarm6_move(struct torrent *torrent, uint32_t slot, bool to_seeders)
 {
-    struct swarm6 *swarm6 = torrent->extra->swarm6;
+    struct swarm6 *swarm6 = torrent_extra(torrent)->swarm6;
     uint32_t number = *place_at(swarm6, slot);
     if (to_seeders && number >= swarm6->seeders) {
         swap_entries(swarm6, number, swarm6->seeders);
@@ -91,7 +91,7 @@ void swarm6_move(struct torrent *torrent, uint32_t slot, bool to_seeders)
 
 void swarm6_take(struct torrent *torrent, uint32_t slot)
 {
-    struct swarm6 *swarm6 = torrent->extra->swarm6;
+    struct swarm6 *swarm6 = torrent_extra(torrent)->swarm6;
     swarm6_move(torrent, slot, false);
     swarm6->leechers--;
     uint32_t last = swarm6->seeders + swarm6->leechers;
@@ -101,7 +101,7 @@ void swarm6_take(struct torrent *torrent, uint32_t slot)
 
 void swarm6_swapped(struct torrent *torrent, uint32_t a, uint32_t b)
 {
-    struct swarm6 *swarm6 = torrent->extra->swarm6;
+    struct swarm6 *swarm6 = torrent_extra(torrent)->swarm6;
     bool a_has = swarm_session(torrent, a)->flags & SESSION_HAS6; /* the session that stands at a now came from b */
     bool b_has = swarm_session(torrent, b)->flags & SESSION_HAS6;
     uint32_t from_b = a_has ? *place_at(swarm6, b) : 0;

@@ -31,10 +31,20 @@ struct swarm6 {
     uint32_t leechers;
 };
 
+/* Records of torrents in a row, at a multiple of its size, so that a record finds its region by its address. */
+enum { TORRENT_REGION_BYTES = 2 << 20, TORRENTS_PER_REGION = TORRENT_REGION_BYTES / sizeof(struct torrent) - 1 };
+struct torrent_region {
+    uint32_t first; /* the number of the first record */
+    struct torrent records[TORRENTS_PER_REGION];
+};
+_Static_assert(sizeof(struct torrent) == 64, "a torrent is one cache line");
+_Static_assert(sizeof(struct torrent_region) == TORRENT_REGION_BYTES, "a region is a huge page");
+
 struct torrents {
     struct index index;          /* numbers by torrents_hash */
     struct memory *index_memory; /* of this index and those of large swarms */
-    struct paged records; /* struct torrent */
+    struct torrent_region **regions;
+    uint32_t region_count;
     uint32_t count;
     uint64_t seed;
     struct memory *memory;
@@ -42,6 +52,11 @@ struct torrents {
     struct seed_marks *marks;
     struct torrent_totals totals;
 };
+
+static inline struct torrent *torrent_at(const struct torrents *torrents, uint32_t number)
+{
+    return &torrents->regions[number / TORRENTS_PER_REGION]->records[number % TORRENTS_PER_REGION];
+}
 
 /* The arrays of a chunk. */
 static inline uint32_t *chunk_users(struct chunk *chunk)

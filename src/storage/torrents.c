@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
@@ -26,9 +27,7 @@ struct torrents *torrents_new(void)
     make_memory(torrents);
     torrents->peer_ids = peer_ids_new();
     torrents->marks = seed_marks_new();
-    /* A whole first page at once: from then on records never move, and stages may hold pointers to them. */
-    int reserved = paged_reserve(&torrents->records, PAGED_PAGE, sizeof(struct torrent));
-    if (reserved != 0 || torrents->memory == NULL || torrents->index_memory == NULL || torrents->peer_ids == NULL || torrents->marks == NULL) {
+    if (torrents->memory == NULL || torrents->index_memory == NULL || torrents->peer_ids == NULL || torrents->marks == NULL) {
         torrents_free(torrents);
         return NULL;
     }
@@ -51,9 +50,11 @@ void torrents_free(struct torrents *torrents)
         return;
     for (uint32_t i = 0; i < torrents->count; i++) {
         swarm_clear(torrents, torrents_at(torrents, i));
-        free_extra(torrents_at(torrents, i)->extra);
+        free_extra(torrent_extra(torrents_at(torrents, i)));
     }
-    paged_clear(&torrents->records);
+    for (uint32_t i = 0; i < torrents->region_count; i++)
+        munmap(torrents->regions[i], TORRENT_REGION_BYTES);
+    free(torrents->regions);
     index_clear(&torrents->index);
     peer_ids_free(torrents->peer_ids);
     seed_marks_free(torrents->marks);
@@ -64,7 +65,13 @@ void torrents_free(struct torrents *torrents)
 
 struct torrent *torrents_at(struct torrents *torrents, uint32_t number)
 {
-    return paged_at(&torrents->records, number, sizeof(struct torrent));
+    return torrent_at(torrents, number);
+}
+
+uint32_t torrent_number(const struct torrent *torrent)
+{
+    const struct torrent_region *region = (const void *)((uintptr_t)torrent & ~(uintptr_t)(TORRENT_REGION_BYTES - 1));
+    return region->first + (uint32_t)(torrent - region->records);
 }
 
 uint32_t torrents_count(const struct torrents *torrents)
@@ -120,44 +127,58 @@ struct torrent *torrents_find(struct torrents *torrents, const uint8_t *info_has
 static uint64_t hash_of_number(const void *owner, uint32_t number)
 {
     const struct torrents *torrents = owner;
-    const struct torrent *torrent = paged_at(&torrents->records, number, sizeof *torrent);
-    return torrents_hash(torrents, torrent->info_hash);
+    return torrents_hash(torrents, torrent_at(torrents, number)->info_hash);
+}
+
+/* Makes room for one more record. Regions are never moved, so that stages may hold pointers to records. */
+static int reserve(struct torrents *torrents)
+{
+    if (torrents->count < torrents->region_count * (uint32_t)TORRENTS_PER_REGION)
+        return 0;
+    struct torrent_region **regions = realloc(torrents->regions, (torrents->region_count + 1) * sizeof *regions);
+    if (regions == NULL)
+        return -1;
+    torrents->regions = regions;
+    struct torrent_region *region = memory_map(TORRENT_REGION_BYTES, torrents->region_count > 0);
+    if (region == NULL)
+        return -1;
+    region->first = torrents->count;
+    regions[torrents->region_count++] = region;
+    return 0;
 }
 
 struct torrent *torrents_add(struct torrents *torrents, const uint8_t *info_hash)
 {
     uint32_t number = torrents->count;
-    if (number > INDEX_REFERENCE_MAX || paged_reserve(&torrents->records, number + 1, sizeof(struct torrent)) != 0 ||
+    if (number > INDEX_REFERENCE_MAX || reserve(torrents) != 0 ||
         index_add(&torrents->index, torrents_hash(torrents, info_hash), number, hash_of_number, torrents) != 0)
         return NULL;
     torrents->count++;
     struct torrent *torrent = torrents_at(torrents, number);
     memcpy(torrent->info_hash, info_hash, INFO_HASH_BYTES);
-    torrent->number = number;
     torrent->next_expiry_s = UINT32_MAX;
     return torrent;
 }
 
-struct torrent_extra *torrent_extra(struct torrent *torrent)
+struct torrent_extra *torrent_make_extra(struct torrent *torrent)
 {
-    if (torrent->extra == NULL) {
-        torrent->extra = calloc(1, sizeof *torrent->extra);
-        if (torrent->extra != NULL) {
-            torrent->extra->upload_percent = 100;
-            torrent->extra->download_percent = 100;
-        }
-    }
-    return torrent->extra;
+    struct torrent_extra *extra = torrent_extra(torrent);
+    if (extra != NULL || (extra = calloc(1, sizeof *extra)) == NULL)
+        return extra;
+    extra->upload_percent = 100;
+    extra->download_percent = 100;
+    torrent->extra_address = (uintptr_t)extra & ADDRESS_MASK;
+    return extra;
 }
 
 uint32_t torrent_upload_percent(const struct torrent *torrent)
 {
-    return torrent->extra == NULL ? 100 : torrent->extra->upload_percent;
+    return torrent_extra(torrent) == NULL ? 100 : torrent_extra(torrent)->upload_percent;
 }
 
 uint32_t torrent_download_percent(const struct torrent *torrent)
 {
-    return torrent->extra == NULL ? 100 : torrent->extra->download_percent;
+    return torrent_extra(torrent) == NULL ? 100 : torrent_extra(torrent)->download_percent;
 }
 
 const struct torrent_totals *torrents_totals(const struct torrents *torrents)
@@ -177,7 +198,7 @@ struct seed_marks *torrents_seed_marks(struct torrents *torrents)
 
 size_t torrents_memory(const struct torrents *torrents)
 {
-    return paged_bytes(&torrents->records, sizeof(struct torrent)) + index_bytes(&torrents->index);
+    return torrents->count * sizeof(struct torrent) + index_bytes(&torrents->index);
 }
 
 size_t torrents_session_memory(const struct torrents *torrents)

@@ -19,7 +19,7 @@ struct seed_marks;
 struct peer_ids;
 
 enum torrent_flags {
-    TORRENT_IS_LARGE = 1 << 0,   /* body.large is meant, not body.chunk */
+    TORRENT_IS_LARGE = 1 << 0,   /* torrent_large is meant, not torrent_chunk */
     TORRENT_MARK = 1 << 1,       /* touched since the last complete look at the table (its parity) */
     TORRENT_WAS_DELETED = 1 << 2 /* the database had a row and has none any more, or its state is deleted */
 };
@@ -37,7 +37,7 @@ struct torrent_extra {
  * A torrent's slots are numbered 0, 1, …: first the seeders, then the leechers, then the
  * tombstones (sessions that left). swarm.h works on them. Who writes what: the
  * registry's mail the id, percentages, state and reason; swarm.c the counts and the
- * body; the privtrak stage the snatches; the chain run_mark.
+ * body; the privtrak stage the snatches. One cache line: addresses have 48 bits in user space.
  */
 struct torrent {
     uint8_t info_hash[INFO_HASH_BYTES];
@@ -46,20 +46,36 @@ struct torrent {
     uint32_t seeders;
     uint32_t leechers;
     uint32_t tombstones;
-    uint32_t next_expiry_s; /* no session's time is up before (seconds since TIME_BASE_MS) */
-    uint32_t holes4;        /* slots in the swarm without an IPv4 endpoint to hand out */
-    uint8_t state; /* enum torrent_state */
+    uint32_t next_expiry_s;      /* no session's time is up before (seconds since TIME_BASE_MS) */
+    uint64_t body_address : 48;  /* torrent_chunk or torrent_large */
+    uint64_t extra_address : 48; /* torrent_extra */
+    uint8_t state;               /* enum torrent_state */
     uint8_t flags;
     uint8_t capacity; /* slots that the small body has room for */
-    uint8_t spare;
-    uint32_t run_mark; /* which run of the chain met it last */
-    uint32_t number;   /* its own reference */
-    union {
-        struct chunk *chunk; /* NULL: no slot yet */
-        struct swarm_large *large;
-    } body;
-    struct torrent_extra *extra; /* NULL: nothing rare */
-};
+    uint8_t holes4;   /* slots in the swarm without an IPv4 endpoint to hand out; TORRENT_MANY_HOLES: uncounted */
+} __attribute__((packed, aligned(64)));
+
+#define ADDRESS_MASK ((UINT64_C(1) << 48) - 1)
+
+enum { TORRENT_MANY_HOLES = UINT8_MAX }; /* stays so until the swarm is empty */
+
+/* Up to SWARM_SMALL_SLOTS sessions; NULL: no slot yet. Not for TORRENT_IS_LARGE. */
+static inline struct chunk *torrent_chunk(const struct torrent *torrent)
+{
+    return (struct chunk *)(uintptr_t)torrent->body_address;
+}
+
+/* For TORRENT_IS_LARGE only. */
+static inline struct swarm_large *torrent_large(const struct torrent *torrent)
+{
+    return (struct swarm_large *)(uintptr_t)torrent->body_address;
+}
+
+/* NULL: nothing rare. */
+static inline struct torrent_extra *torrent_extra(const struct torrent *torrent)
+{
+    return (struct torrent_extra *)(uintptr_t)torrent->extra_address;
+}
 
 /* Times in sessions and torrents count from 2020-01-01, so that they fit 40 and 32 bits. */
 #define TIME_BASE_MS INT64_C(1577836800000)
@@ -94,6 +110,7 @@ struct torrent *torrents_add(struct torrents *torrents, const uint8_t *info_hash
 /* By number, 0 to torrents_count - 1, in the order of their coming; for walks. */
 struct torrent *torrents_at(struct torrents *torrents, uint32_t number);
 uint32_t torrents_count(const struct torrents *torrents);
+uint32_t torrent_number(const struct torrent *torrent);
 
 uint32_t torrent_upload_percent(const struct torrent *torrent);
 uint32_t torrent_download_percent(const struct torrent *torrent);
@@ -101,7 +118,7 @@ uint32_t torrent_download_percent(const struct torrent *torrent);
 const struct torrent_totals *torrents_totals(const struct torrents *torrents);
 
 /* The rare part, made where there is none. NULL out of memory. */
-struct torrent_extra *torrent_extra(struct torrent *torrent);
+struct torrent_extra *torrent_make_extra(struct torrent *torrent);
 
 /* The names of clients that peer ids are packed with. */
 struct peer_ids *torrents_peer_ids(struct torrents *torrents);

@@ -6,13 +6,17 @@
 #include "base/clock.h"
 #include "middleware/stages.h"
 
-enum { STAGES_MAX = 16 };
+enum {
+    STAGES_MAX = 16,
+    TORRENTS_MARKED = 1024, /* two that share a mark only end a run early */
+};
 
 struct chain {
     struct context *context;
     struct stage stages[STAGES_MAX];
     unsigned count;
-    uint32_t run_mark; /* number of the present run, kept in the torrents that it has met */
+    uint32_t run;                /* number of the present run */
+    uint32_t met[TORRENTS_MARKED]; /* by a few bits of a torrent's address: the run that met it last */
     bool measures;
     uint64_t spent_ns[STAGES_MAX];
 };
@@ -60,15 +64,17 @@ static void run_stage(struct chain *chain, unsigned number, struct batch *batch)
 static unsigned next_run(struct chain *chain, const struct batch *batch, unsigned from, struct batch *run)
 {
     run->count = 0;
-    chain->run_mark++;
+    chain->run++;
     for (; from < batch->count; from++) {
         struct announce *announce = batch->announces[from];
         if (announce->verdict > VERDICT_EMPTY)
             continue;
-        if (announce->torrent != NULL && announce->torrent->run_mark == chain->run_mark)
-            break;
-        if (announce->torrent != NULL)
-            announce->torrent->run_mark = chain->run_mark;
+        if (announce->torrent != NULL) {
+            uint32_t *met = &chain->met[(uintptr_t)announce->torrent / sizeof(struct torrent) % TORRENTS_MARKED];
+            if (*met == chain->run)
+                break;
+            *met = chain->run;
+        }
         run->announces[run->count++] = announce;
     }
     return from;

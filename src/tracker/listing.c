@@ -18,7 +18,7 @@ static struct torrent_facts facts_of(const struct torrent *torrent)
     struct torrent_facts facts = {
         .id = torrent->id,
         .state = (enum torrent_state)torrent->state,
-        .reason = torrent->extra != NULL ? torrent->extra->reason : NULL,
+        .reason = torrent_extra(torrent) != NULL ? torrent_extra(torrent)->reason : NULL,
         .upload_percent = torrent_upload_percent(torrent),
         .download_percent = torrent_download_percent(torrent),
         .snatches = torrent->snatches,

@@ -47,12 +47,12 @@ static void retire_reason(struct worker *worker, char *text)
 static int set_reason(struct worker *worker, struct torrent *torrent, const char *reason)
 {
     bool none = reason == NULL || reason[0] == '\0';
-    if (none && torrent->extra == NULL)
+    if (none && torrent_extra(torrent) == NULL)
         return 0;
-    const char *told = torrent->extra != NULL ? torrent->extra->reason : NULL;
+    const char *told = torrent_extra(torrent) != NULL ? torrent_extra(torrent)->reason : NULL;
     if (!none && told != NULL && strcmp(told, reason) == 0)
         return 0;
-    struct torrent_extra *extra = torrent_extra(torrent);
+    struct torrent_extra *extra = torrent_make_extra(torrent);
     char *copy = none ? NULL : strdup(reason);
     if (extra == NULL || (!none && copy == NULL))
         return -ENOMEM;
@@ -66,7 +66,7 @@ static int set_percents(struct torrent *torrent, uint32_t up, uint32_t down)
 {
     if (up == torrent_upload_percent(torrent) && down == torrent_download_percent(torrent))
         return 0;
-    struct torrent_extra *extra = torrent_extra(torrent);
+    struct torrent_extra *extra = torrent_make_extra(torrent);
     if (extra == NULL)
         return -ENOMEM;
     extra->upload_percent = up;
@@ -77,7 +77,7 @@ static int set_percents(struct torrent *torrent, uint32_t up, uint32_t down)
 static int set_state(struct torrent *torrent, enum torrent_state state)
 {
     if (state == TORRENT_DELETED && torrent->state != TORRENT_DELETED) {
-        struct torrent_extra *extra = torrent_extra(torrent);
+        struct torrent_extra *extra = torrent_make_extra(torrent);
         if (extra == NULL)
             return -ENOMEM;
         extra->deleted_at_s = clock_now_ms() / 1000;

@@ -92,7 +92,7 @@ static void restore_marks(struct torrents *torrents, const struct torrent *torre
 {
     if (delta->user_active < 2 || (delta->seed_time_s == 0 && delta->leech_time_s == 0))
         return;
-    struct seed_mark *mark = seed_marks_make(torrents_seed_marks(torrents), torrent->number, user);
+    struct seed_mark *mark = seed_marks_make(torrents_seed_marks(torrents), torrent_number(torrent), user);
     uint32_t at_s = (uint32_t)((delta->time_ms - TIME_BASE_MS) / 1000);
     if (mark != NULL && delta->seed_time_s > 0)
         mark->seed_s = at_s;

@@ -72,7 +72,7 @@ static void load_mark(void *context, const struct delta *delta, uint32_t seed_s,
                                                   : users_find(users, delta->passkey, delta->passkey_length);
     if (torrent == NULL || user == NULL)
         return;
-    struct seed_mark *mark = seed_marks_make(torrents_seed_marks(torrents), torrent->number, user->index);
+    struct seed_mark *mark = seed_marks_make(torrents_seed_marks(torrents), torrent_number(torrent), user->index);
     if (mark != NULL) {
         mark->seed_s = seed_s;
         mark->leech_s = leech_s;
@@ -82,8 +82,8 @@ static void load_mark(void *context, const struct delta *delta, uint32_t seed_s,
 static void load_torrent(void *context, const uint8_t *info_hash, int64_t deleted_at_s)
 {
     struct torrent *torrent = torrents_find(owner_of(context, info_hash), info_hash);
-    if (torrent != NULL && torrent->state == TORRENT_DELETED && torrent->extra != NULL)
-        torrent->extra->deleted_at_s = deleted_at_s; /* the day that its last bytes are counted began then */
+    if (torrent != NULL && torrent->state == TORRENT_DELETED && torrent_extra(torrent) != NULL)
+        torrent_extra(torrent)->deleted_at_s = deleted_at_s; /* the day that its last bytes are counted began then */
 }
 
 int tracker_load(struct tracker *tracker, const uint8_t *data, size_t size)

@@ -161,7 +161,7 @@ Test(lists_cache, torrents_come_back)
     cr_expect_eq(torrent(1)->id, 1);
     cr_expect_eq(torrent(2)->state, TORRENT_DELETED);
     cr_expect_eq(torrent(2)->snatches, 5u);
-    cr_expect_str_eq(torrent(2)->extra->reason, "trumped by another");
+    cr_expect_str_eq(torrent_extra(torrent(2))->reason, "trumped by another");
     cr_expect_eq(torrent(3)->state, TORRENT_PENDING);
     cr_expect_eq(torrent_download_percent(torrent(3)), 0u);
     uint64_t seq = 0;

@@ -423,7 +423,7 @@ static void set_user_percents(uint32_t up, uint32_t down)
 
 static void set_torrent_percents(uint32_t up, uint32_t down)
 {
-    struct torrent_extra *extra = torrent_extra((struct torrent *)the_torrent());
+    struct torrent_extra *extra = torrent_make_extra((struct torrent *)the_torrent());
     cr_assert_not_null(extra);
     extra->upload_percent = up;
     extra->download_percent = down;

@@ -155,16 +155,16 @@ static struct torrent *make_torrent(const struct made *made, uint32_t number)
     return torrent;
 }
 
-static void add_session(const struct made *made, uint32_t torrent_number, uint32_t number)
+static void add_session(const struct made *made, uint32_t which, uint32_t number)
 {
-    struct torrent *torrent = make_torrent(made, torrent_number);
+    struct torrent *torrent = make_torrent(made, which);
     struct torrents *torrents = owner_of(made, torrent->info_hash);
     uint8_t peer_id[PEER_ID_BYTES];
     make_peer_id(peer_id, number);
     uint32_t user = number % USERS;
     fill_session(torrents, torrent, swarm_add(torrents, torrent, user, peer_id), number);
     if (pick_number(4) == 0) {
-        struct seed_mark *mark = seed_marks_make(torrents_seed_marks(torrents), torrent->number, user);
+        struct seed_mark *mark = seed_marks_make(torrents_seed_marks(torrents), torrent_number(torrent), user);
         mark->seed_s = (uint32_t)pick_number(1u << 30);
         mark->leech_s = (uint32_t)pick_number(1u << 30);
     }
@@ -242,11 +242,11 @@ static void expect_same_session(const struct torrent *one, uint32_t slot, const 
 static void expect_same_mark(struct torrents *a, const struct torrent *one, struct torrents *b,
                              const struct torrent *other, uint32_t user)
 {
-    const struct seed_mark *mark = seed_marks_find(torrents_seed_marks(a), one->number, user);
+    const struct seed_mark *mark = seed_marks_find(torrents_seed_marks(a), torrent_number(one), user);
     if (mark == NULL)
         return;
     const struct seed_mark kept = *mark;
-    const struct seed_mark *back = seed_marks_find(torrents_seed_marks(b), other->number, user);
+    const struct seed_mark *back = seed_marks_find(torrents_seed_marks(b), torrent_number(other), user);
     cr_assert_not_null(back);
     cr_assert_eq(back->seed_s, kept.seed_s);
     cr_assert_eq(back->leech_s, kept.leech_s);
@@ -373,13 +373,13 @@ Test(snapshot, day_of_a_deleted_torrent_goes_on)
     struct made one = make_tracker(1), other = make_tracker(2);
     struct torrent *torrent = make_torrent(&one, 1);
     torrent->state = TORRENT_DELETED;
-    torrent_extra(torrent)->deleted_at_s = 12345;
+    torrent_make_extra(torrent)->deleted_at_s = 12345;
     save(&one);
     struct torrent *then = make_torrent(&other, 1);
     then->state = TORRENT_DELETED;
-    torrent_extra(then)->deleted_at_s = 99999; /* when the registry loaded it */
+    torrent_make_extra(then)->deleted_at_s = 99999; /* when the registry loaded it */
     load(&other);
-    cr_expect_eq(then->extra->deleted_at_s, 12345);
+    cr_expect_eq(torrent_extra(then)->deleted_at_s, 12345);
     free_tracker(&one);
     free_tracker(&other);
     drop_blocks();

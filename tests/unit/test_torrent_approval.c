@@ -51,7 +51,7 @@ static void make_swarm(enum torrent_state state, const char *reason)
     say(2, EVENT_STARTED, 0);
     struct torrent *torrent = the_torrent();
     torrent->state = (uint8_t)state;
-    struct torrent_extra *extra = torrent_extra(torrent);
+    struct torrent_extra *extra = torrent_make_extra(torrent);
     extra->reason = reason == NULL ? NULL : strdup(reason);
     extra->deleted_at_s = fixture.context.now_ms / 1000;
     fixture_drop_deltas(&fixture);

@@ -171,22 +171,22 @@ Test(worker, row_of_a_torrent_is_in_force)
     cr_expect_eq(torrent->snatches, 4);
     cr_expect_eq(torrent_upload_percent(torrent), 200);
     cr_expect_eq(torrent_download_percent(torrent), 50);
-    cr_expect_str_eq(torrent->extra->reason, "wait");
+    cr_expect_str_eq(torrent_extra(torrent)->reason, "wait");
 }
 
 Test(worker, same_reason_again_stays_where_it_is)
 {
-    const char *reason = put(TORRENT_PENDING, "wait")->extra->reason;
-    cr_expect_eq(put(TORRENT_PENDING, "wait")->extra->reason, reason);
+    const char *reason = torrent_extra(put(TORRENT_PENDING, "wait"))->reason;
+    cr_expect_eq(torrent_extra(put(TORRENT_PENDING, "wait"))->reason, reason);
 }
 
 Test(worker, replaced_reason_may_still_be_told_by_an_answer_on_its_way)
 {
-    const char *reason = put(TORRENT_DELETED, "the first reason")->extra->reason;
+    const char *reason = torrent_extra(put(TORRENT_DELETED, "the first reason"))->reason;
     put(TORRENT_DELETED, "the second, which is another");
     const struct torrent *torrent = put(TORRENT_DELETED, NULL);
     cr_expect_str_eq(reason, "the first reason");
-    cr_expect_null(torrent->extra->reason);
+    cr_expect_null(torrent_extra(torrent)->reason);
 }
 
 Test(worker, removed_row_is_a_deletion_without_a_reason)
@@ -196,8 +196,8 @@ Test(worker, removed_row_is_a_deletion_without_a_reason)
     memcpy(info_hash[0], torrent->info_hash, INFO_HASH_BYTES);
     cr_assert_eq(tracker_remove_torrents(tracker, (const uint8_t(*)[INFO_HASH_BYTES])info_hash, 1), 0);
     cr_expect_eq(torrent->state, TORRENT_DELETED);
-    cr_expect_null(torrent->extra->reason);
-    cr_expect_gt(torrent->extra->deleted_at_s, 0);
+    cr_expect_null(torrent_extra(torrent)->reason);
+    cr_expect_gt(torrent_extra(torrent)->deleted_at_s, 0);
 }
 
 Test(worker, sweep_removes_torrents_that_no_row_has_named)
