@@ -168,8 +168,8 @@ static void print_memory(const struct chain_run *run, uint64_t sessions, size_t 
     print_part("endpoint", count * ENDPOINT4_BYTES, count);
     print_part("room in chunks and pages that no session has", chunks - slots, count);
     print_part("torrents", records, count);
-    print_part("index of torrents, and room for more of them", torrents - records, count);
-    print_part("all else: index of large swarms, peer ids kept whole, the allocator", (double)grown - chunks - torrents,
+    print_part("index of torrents, index of large swarms", torrents - records, count);
+    print_part("all else: directories, peer ids kept whole, the allocator", (double)grown - chunks - torrents,
                count);
 }
 

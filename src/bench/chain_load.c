@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/hex.h"
 #include "bench/cpu.h"
+#include "middleware/departure.h"
 
 enum { RING_RECORDS = 4096, PASSKEY_LENGTH = 32 };
 
@@ -170,6 +171,17 @@ static void run_places(struct chain_load *load, unsigned count, unsigned batch, 
         ring_release(load->context.ring, deltas);
 }
 
+/* What a worker does in the background meanwhile: looks at every torrent, and tidies its memory. */
+static void walk_once(struct chain_load *load)
+{
+    struct departure_walk walk = {.torrent = 0};
+    users_read_begin();
+    do
+        departure_walk(&load->context, &walk, 1);
+    while (walk.torrent < torrents_count(load->context.torrents));
+    users_read_end();
+}
+
 void chain_load_fill(struct chain_load *load, struct chain_load_spent *spent)
 {
     *spent = (struct chain_load_spent){0};
@@ -180,6 +192,7 @@ void chain_load_fill(struct chain_load *load, struct chain_load_spent *spent)
         load->context.now_ms += 1;
         run_places(load, count, BATCH_MAX, spent);
     }
+    walk_once(load);
 }
 
 void chain_load_pass_time(struct chain_load *load)

@@ -34,7 +34,7 @@ static void settle(struct context *context, struct announce *announce)
     struct session *session = announce->session;
     bool in_swarm = announce->place != PLACE_TOMBSTONE;
     if (in_swarm && !announce->is_late) {
-        session->flags = (uint16_t)(announce->event == EVENT_PAUSED ? session->flags | SESSION_PARTIAL
+        session->flags = (uint8_t)(announce->event == EVENT_PAUSED ? session->flags | SESSION_PARTIAL
                                                                     : session->flags & ~SESSION_PARTIAL);
         swarm_list_session(torrent, announce->slot, !announce->is_unlisted);
     }

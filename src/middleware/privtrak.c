@@ -81,7 +81,7 @@ static void first_announce(struct context *context, struct announce *announce)
     announce->session = session;
     session->uploaded = announce->uploaded;
     session->downloaded = announce->downloaded;
-    session->flags = (uint16_t)((announce->left > 0 ? SESSION_BEGAN_LEECHING : 0) |
+    session->flags = (uint8_t)((announce->left > 0 ? SESSION_BEGAN_LEECHING : 0) |
                                 (announce->others.has_snatched ? SESSION_SNATCHED : 0));
     announce->credit.flags |= DELTA_FIRST;
     if (announce->others.has_twin)
@@ -197,7 +197,7 @@ static void settle_session(struct context *context, struct announce *announce, s
     } else {
         announce->place = place_in_swarm(announce);
         announce->takes_endpoint = true;
-        session->flags &= (uint16_t)~SESSION_STOPPED;
+        session->flags &= (uint8_t)~SESSION_STOPPED;
     }
 }
 

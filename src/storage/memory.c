@@ -14,11 +14,11 @@
 #endif
 
 enum {
-    PAGE_BYTES = 64 * 1024,
+    PAGE_BYTES = 128 * 1024, /* 35 of the largest chunks: little is left over */
     REGION_BYTES = 4 * 1024 * 1024, /* two huge pages: a small tracker stays small */
     HEAD_BYTES = 64,                /* of a page, so that chunks of whole cache lines stand on cache lines */
-    UNUSED_SHARE = 16,              /* a class with more than 1 / 16 of its chunks unused is worth tidying */
-    POOL_KEEPS_PAGES = 64,          /* free pages beyond these give their memory back to the kernel */
+    UNUSED_SHARE = 32,              /* a class with more than 1 / 32 of its chunks unused is worth tidying */
+    POOL_KEEPS_PAGES = 8,           /* free pages beyond these give their memory back to the kernel */
 };
 
 /* The head of a page; chunks follow. Pages stand at multiples of PAGE_BYTES, so a chunk finds its page by its address. */

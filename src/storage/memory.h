@@ -1,6 +1,6 @@
 /*
  * memory: where a worker's swarms get their memory from. Chunks of a few fixed
- * sizes, cut from 64 KiB pages, which are cut from large regions that the kernel is
+ * sizes, cut from 128 KiB pages, which are cut from large regions that the kernel is
  * asked to back with huge pages. No header a chunk; a page that has no chunk in use
  * goes back to the pool, and its memory to the kernel where the pool holds enough.
  *

@@ -10,6 +10,8 @@
 /* What stands before each part of a torrent's group. */
 enum { PART_END, PART_SESSION, PART_MARK };
 
+enum { FLAG_ACTIVE = 1 << 8 }; /* beside enum session_flags: it is in the swarm */
+
 #define LAST_MS_MAX ((UINT64_C(1) << 40) - 1) /* what a session has room for */
 
 struct writing {
@@ -50,7 +52,8 @@ static void write_session(void *context, uint32_t slot)
     uint8_t peer_id[PEER_ID_BYTES];
     swarm_unpack_peer_id(writing->torrents, session, peer_id);
     bytes_put_u8(bytes, PART_SESSION);
-    bytes_put_u16(bytes, session->flags);
+    bool is_active = swarm_place(writing->torrent, slot) != PLACE_TOMBSTONE;
+    bytes_put_u16(bytes, (uint16_t)(session->flags | (is_active ? FLAG_ACTIVE : 0)));
     write_user(writing, swarm_user(writing->torrent, slot));
     bytes_put(bytes, peer_id, sizeof peer_id);
     bytes_put_varint(bytes, session->uploaded);
@@ -63,7 +66,7 @@ static void write_session(void *context, uint32_t slot)
         bytes_put(bytes, swarm_endpoint(writing->torrent, slot, 4).ip, 4);
     if (session->flags & SESSION_HAS6)
         bytes_put(bytes, swarm_endpoint(writing->torrent, slot, 6).ip, 16);
-    if (session->flags & SESSION_ACTIVE)
+    if (is_active)
         write_mark(writing, swarm_user(writing->torrent, slot));
     writing->written++;
 }
@@ -155,7 +158,7 @@ static void read_session(struct reader *reader, struct delta *delta)
         session->address4 = read_address(reader, 4, port);
     if (session->flags & SESSION_HAS6)
         session->address6 = read_address(reader, 6, port);
-    delta->active = (session->flags & SESSION_ACTIVE) != 0;
+    delta->active = (session->flags & FLAG_ACTIVE) != 0;
     delta->left = session->left;
 }
 

@@ -13,11 +13,11 @@ const uint8_t chunk_capacities[] = {1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 
 const unsigned chunk_classes = sizeof chunk_capacities;
 
 enum {
-    TAIL_STEP = 16,   /* slots by which the last chunk of a large swarm grows */
+    TAIL_STEP = 8,    /* slots by which the last chunk of a large swarm grows */
     TIDY_CHUNKS = 64, /* of a large swarm that are looked at in one go */
 };
 
-_Static_assert(sizeof(struct session) == 49, "a session takes 49 bytes beside its user and endpoint");
+_Static_assert(sizeof(struct session) == 48, "a session takes 48 bytes beside its user and endpoint");
 
 /* The smallest chunk that holds `slots`. */
 static unsigned class_for(uint32_t slots)
@@ -446,7 +446,6 @@ static void count_holes(struct torrent *torrent, int more)
 
 static void enter(struct torrent *torrent, uint32_t slot)
 {
-    swarm_session(torrent, slot)->flags |= SESSION_ACTIVE;
     count_holes(torrent, is_hole(torrent, slot));
 }
 
@@ -456,9 +455,8 @@ static void leave(struct torrent *torrent, uint32_t slot)
     if (session->flags & SESSION_HAS6)
         swarm6_take(torrent, slot);
     count_holes(torrent, -is_hole(torrent, slot));
-    const uint16_t swarm_flags = SESSION_HAS4 | SESSION_HAS6 | SESSION_GIVEN_PEER | SESSION_UNLISTED | SESSION_ACTIVE |
-                                 SESSION_PARTIAL;
-    session->flags &= (uint16_t)~swarm_flags;
+    const uint8_t swarm_flags = SESSION_HAS4 | SESSION_HAS6 | SESSION_GIVEN_PEER | SESSION_UNLISTED | SESSION_PARTIAL;
+    session->flags &= (uint8_t)~swarm_flags;
     memset(swarm_endpoint4(torrent, slot), 0, ENDPOINT4_BYTES);
 }
 

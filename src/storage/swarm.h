@@ -30,8 +30,7 @@ enum session_flags {
     SESSION_SNATCHED = 1 << 4,   /* it made the user's snatch */
     SESSION_GIVEN_PEER = 1 << 5, /* got at least one peer since it came into the swarm */
     SESSION_UNLISTED = 1 << 6,   /* not to be handed out: port denied, no right to leech */
-    SESSION_ACTIVE = 1 << 7,     /* in the swarm (the slot tells it too; for snapshot and deltas) */
-    SESSION_PARTIAL = 1 << 8,    /* event=paused: a partial seed, wants no seeders */
+    SESSION_PARTIAL = 1 << 7,    /* event=paused: a partial seed, wants no seeders */
 };
 
 /* `left` of this and above is kept as this: clients that do not know yet say 2^63 - 1. */
@@ -44,7 +43,7 @@ struct session {
     uint64_t last_ms : 40; /* last accepted announce, since TIME_BASE_MS */
     uint32_t key;
     uint16_t port; /* as last said; kept in tombstones */
-    uint16_t flags;
+    uint8_t flags; /* enum session_flags */
     struct packed_peer_id peer_id;
 } __attribute__((packed));
 
@@ -173,7 +172,7 @@ uint32_t swarm_add(struct torrents *torrents, struct torrent *torrent, uint32_t 
 
 /*
  * Moves a session to another place and returns its new slot; other sessions change
- * slots. Leaving the swarm drops its endpoints and GIVEN_PEER. ACTIVE is kept in step.
+ * slots. Leaving the swarm drops its endpoints and GIVEN_PEER.
  */
 uint32_t swarm_move(struct torrents *torrents, struct torrent *torrent, uint32_t slot, enum swarm_place place);
 

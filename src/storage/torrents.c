@@ -198,7 +198,7 @@ struct seed_marks *torrents_seed_marks(struct torrents *torrents)
 
 size_t torrents_memory(const struct torrents *torrents)
 {
-    return torrents->count * sizeof(struct torrent) + index_bytes(&torrents->index);
+    return torrents->count * sizeof(struct torrent) + memory_used(torrents->index_memory);
 }
 
 size_t torrents_session_memory(const struct torrents *torrents)

@@ -69,10 +69,10 @@ static void restore_fields(struct session *session, const struct delta *delta)
 /* The flags that do not follow from place and endpoints. */
 static void restore_flags(struct torrent *torrent, uint32_t slot, uint16_t saved)
 {
-    const uint16_t kept =
+    const uint8_t kept =
         SESSION_STOPPED | SESSION_BEGAN_LEECHING | SESSION_SNATCHED | SESSION_GIVEN_PEER | SESSION_PARTIAL;
     struct session *session = swarm_session(torrent, slot);
-    session->flags = (uint16_t)((session->flags & ~kept) | (saved & kept));
+    session->flags = (uint8_t)((session->flags & ~kept) | (saved & kept));
     if (swarm_place(torrent, slot) != PLACE_TOMBSTONE)
         swarm_list_session(torrent, slot, !(saved & SESSION_UNLISTED));
 }

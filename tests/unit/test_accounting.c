@@ -9,7 +9,7 @@
 #define MIB UINT64_C(1048576)
 
 /* A session that said 1000 up and 500 down `age_ms` ago, with that key. */
-static struct session session_of_age(int64_t age_ms, uint16_t flags)
+static struct session session_of_age(int64_t age_ms, uint8_t flags)
 {
     struct session session = {.uploaded = 1000, .downloaded = 500, .key = 77, .port = 6881, .flags = flags};
     session.last_ms = (uint64_t)(NOW_MS - age_ms - TIME_BASE_MS) & ((UINT64_C(1) << 40) - 1);

@@ -122,14 +122,14 @@ static void fill_session(struct torrents *torrents, struct torrent *torrent, uin
     enum swarm_place place = (enum swarm_place)pick_number(3);
     const uint64_t lefts[] = {1, 1 + pick_number(1u << 30), COUNTER_MAX};
     session_set_left(session, place == PLACE_SEEDER ? 0 : lefts[pick_number(3)]);
-    session->flags |= (uint16_t)(pick_number(2) * SESSION_BEGAN_LEECHING | pick_number(2) * SESSION_SNATCHED);
+    session->flags |= (uint8_t)(pick_number(2) * SESSION_BEGAN_LEECHING | pick_number(2) * SESSION_SNATCHED);
     if (place == PLACE_TOMBSTONE)
-        session->flags |= (uint16_t)(pick_number(2) * SESSION_STOPPED);
+        session->flags |= (uint8_t)(pick_number(2) * SESSION_STOPPED);
     slot = swarm_move(torrents, torrent, slot, place);
     if (place == PLACE_TOMBSTONE)
         return;
     swarm_session(torrent, slot)->flags |=
-        (uint16_t)(pick_number(2) * SESSION_GIVEN_PEER | pick_number(2) * SESSION_PARTIAL);
+        (uint8_t)(pick_number(2) * SESSION_GIVEN_PEER | pick_number(2) * SESSION_PARTIAL);
     uint64_t families = pick_number(4);
     struct address address = {.family = 4, .port = swarm_session(torrent, slot)->port};
     memcpy(address.ip, &number, sizeof number);

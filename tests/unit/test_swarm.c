@@ -79,7 +79,6 @@ static void check_entry(const struct entry *entry, int step)
     cr_assert_eq(swarm_user(torrent, slot), entry->user);
     cr_assert_eq(session->uploaded, entry->uploaded);
     cr_assert_eq(swarm_place(torrent, slot), entry->place, "step %d: in another place", step);
-    cr_assert_eq((session->flags & SESSION_ACTIVE) != 0, entry->place != PLACE_TOMBSTONE);
     for (int family = 4; family <= 6; family += 2) {
         struct address address = swarm_endpoint(torrent, slot, family);
         bool has = family == 4 ? entry->has4 : entry->has6;
@@ -109,7 +108,7 @@ static void check_counts(uint32_t used)
     cr_assert_eq(torrent->tombstones, places[PLACE_TOMBSTONE]);
     cr_assert_eq(swarm_endpoints(torrent, 6, true), entries6[PLACE_SEEDER]);
     cr_assert_eq(swarm_endpoints(torrent, 6, false), entries6[PLACE_LEECHER]);
-    cr_assert_eq(torrent->holes4, holes);
+    cr_assert(torrent->holes4 == TORRENT_MANY_HOLES || torrent->holes4 == holes);
     const struct torrent_totals *totals = torrents_totals(torrents);
     cr_assert_eq(totals->seeders, places[PLACE_SEEDER]);
     cr_assert_eq(totals->tombstones, places[PLACE_TOMBSTONE]);
