@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/queue.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -22,12 +23,17 @@ struct connection {
     int fd;
     uint32_t held;
     char *start; /* REQUEST_MAX bytes, NULL where nothing is held */
+    LIST_ENTRY(connection)
+    others;
 };
+
+LIST_HEAD(connections, connection);
 
 struct responder {
     struct floor_thread *thread;
     int epoll;
-    char *reply; /* the same answer PIPELINE times */
+    struct connections connections; /* those that epoll knows */
+    char *reply;                    /* the same answer PIPELINE times */
     size_t reply_bytes;
     char *buffer; /* REQUEST_MAX + a read */
     size_t buffer_bytes;
@@ -94,6 +100,7 @@ static int responder_init(struct responder *responder, struct floor_thread *thre
 
 static void connection_free(struct connection *connection)
 {
+    LIST_REMOVE(connection, others);
     (void)close(connection->fd);
     free(connection->start);
     free(connection);
@@ -174,6 +181,7 @@ static void accept_connection(struct responder *responder, int fd)
         return;
     }
     *connection = first;
+    LIST_INSERT_HEAD(&responder->connections, connection, others);
     if (epoll_ctl(responder->epoll, EPOLL_CTL_ADD, fd, &event) < 0)
         connection_free(connection);
 }
@@ -202,7 +210,8 @@ void floor_http_serve(struct floor_thread *thread)
                 connection_free(events[i].data.ptr);
         }
     }
-    /* Connections that are open still end with the process. */
+    while (!LIST_EMPTY(&responder.connections))
+        connection_free(LIST_FIRST(&responder.connections));
     (void)close(responder.epoll);
     free(responder.buffer);
     free(responder.reply);
