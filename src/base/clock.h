@@ -1,8 +1,7 @@
 /*
- * clock: the tracker's time. It is Unix time, but never runs backwards: it
- * advances with the monotonic clock, is moved forward where the machine's wall
- * clock is set forward, and goes on where that is set back. Accounting rests on
- * differences of this time, and so does not notice a stepped clock.
+ * clock: the tracker's time. It is Unix time, but never runs backwards and never jumps: it advances with the monotonic
+ * clock, goes on where the machine's wall clock is set back, and follows slowly where that is set forward (at once only
+ * where it had never been set). Accounting rests on differences of this time, and so does not notice a stepped clock.
  */
 #ifndef PRIVTRAK_BASE_CLOCK_H
 #define PRIVTRAK_BASE_CLOCK_H

@@ -1,11 +1,23 @@
-/* Tests of the tracker's time. The machine's clock is not touched: what a step would do is tried with clock_advance_to_ms. */
+/* Tests of the tracker's time. The machine's clock is not touched: the tests' own clock_gettime shifts it. */
 #include "base/clock.h"
 
 #include <criterion/criterion.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
+
+static _Atomic int64_t wall_shift_s;      /* what the wall clock is set to, less what it is */
+static _Atomic int64_t monotonic_shift_s; /* as if so much time had passed, for both clocks */
+
+int clock_gettime(clockid_t id, struct timespec *now)
+{
+    int result = (int)syscall(SYS_clock_gettime, id, now);
+    now->tv_sec += atomic_load(&monotonic_shift_s) + (id == CLOCK_REALTIME ? atomic_load(&wall_shift_s) : 0);
+    return result;
+}
 
 static int64_t wall_ms(void)
 {
@@ -46,6 +58,56 @@ Test(clock, goes_on_from_the_newest_time_known)
     cr_expect_lt(now, future + 1000);
     (void)nanosleep(&pause, NULL);
     cr_expect_geq(clock_now_ms(), now + 19, "it runs on from there, though the wall clock is an hour behind");
+}
+
+Test(clock, does_not_notice_that_the_wall_clock_is_set_forward)
+{
+    int64_t before = clock_now_ms();
+    atomic_store(&wall_shift_s, 3600);
+    for (int i = 0; i < 1000; i++)
+        cr_assert_leq(clock_now_ms(), before + 1000);
+}
+
+Test(clock, follows_a_wall_clock_that_was_set_forward_within_a_day)
+{
+    (void)clock_now_ms();
+    atomic_store(&wall_shift_s, 3600);
+    for (int second = 0; second < 86400; second++) {
+        int64_t before = clock_now_ms();
+        atomic_fetch_add(&monotonic_shift_s, 1);
+        int64_t passed = clock_now_ms() - before;
+        cr_assert_geq(passed, 1000);
+        cr_assert_leq(passed, 1200, "%ld ms in a second", (long)passed);
+    }
+    cr_expect_geq(clock_now_ms(), wall_ms() - 1);
+    cr_expect_leq(clock_now_ms(), wall_ms() + 1);
+}
+
+Test(clock, does_not_jump_after_long_silence)
+{
+    (void)clock_now_ms();
+    atomic_fetch_add(&monotonic_shift_s, 1000000);
+    atomic_store(&wall_shift_s, 3600);
+    int64_t now = clock_now_ms();
+    cr_expect_leq(now, wall_ms() - 3590000);
+}
+
+Test(clock, goes_on_where_the_wall_clock_is_set_back)
+{
+    int64_t before = clock_now_ms();
+    atomic_store(&wall_shift_s, -3600);
+    atomic_fetch_add(&monotonic_shift_s, 10);
+    int64_t passed = clock_now_ms() - before;
+    cr_expect_geq(passed, 10000);
+    cr_expect_leq(passed, 11000);
+}
+
+Test(clock, follows_at_once_where_it_had_never_been_set)
+{
+    atomic_store(&wall_shift_s, -wall_ms() / 1000);
+    cr_assert_lt(clock_now_ms(), 1000000);
+    atomic_store(&wall_shift_s, 0);
+    cr_expect_geq(clock_now_ms(), wall_ms() - 1);
 }
 
 Test(clock, is_never_set_back)
