@@ -434,7 +434,8 @@ Test(database, a_row_that_cannot_be_used_is_left_out)
     site("DROP TRIGGER users_check ON users; DROP TRIGGER torrents_check ON torrents; "
          "ALTER TABLE torrents DROP CONSTRAINT torrents_state_check");
 #elif defined(PRIVTRAK_TEST_MARIADB)
-    site("SET check_constraint_checks = 0; DROP TRIGGER users_touch; DROP TRIGGER torrents_check");
+    site("SET check_constraint_checks = 0; DROP TRIGGER users_change; DROP TRIGGER torrents_check; "
+         "INSERT INTO changes (kind, row_id) VALUES ('user', 1)"); /* what else the trigger does */
 #else
     site("PRAGMA ignore_check_constraints = ON");
 #endif
