@@ -208,7 +208,7 @@ Test(sink_webhook, a_position_file_of_something_else_stops_the_start)
 
 Test(sink_webhook, failures_of_the_server_are_tried_again)
 {
-    static const int statuses[] = {500, 502, 503, 408, 429, 302};
+    static const int statuses[] = {500, 502, 503, 408, 429, 302, 401, 403, 407};
     fix_open();
     for (size_t i = 0; i < sizeof(statuses) / sizeof(*statuses); i++) {
         server.requests = 0;
@@ -221,7 +221,7 @@ Test(sink_webhook, failures_of_the_server_are_tried_again)
 
 Test(sink_webhook, what_the_server_refuses_for_its_content_is_rejected)
 {
-    static const int statuses[] = {400, 413, 422};
+    static const int statuses[] = {400, 404, 405, 409, 410, 413, 422, 451};
     fix_open();
     for (size_t i = 0; i < sizeof(statuses) / sizeof(*statuses); i++) {
         answers(statuses[i], statuses[i]);
@@ -229,6 +229,14 @@ Test(sink_webhook, what_the_server_refuses_for_its_content_is_rejected)
         cr_assert_neq(strstr(fix.error.text, "because"), NULL, "%s", fix.error.text);
         cr_assert_eq(fix_position(), 0);
     }
+}
+
+Test(sink_webhook, wrong_credentials_are_told_as_such)
+{
+    fix_open();
+    answers(401, 200);
+    cr_assert_eq(fix_deliver(1, 2), SINK_RETRY);
+    cr_assert_neq(strstr(fix.error.text, "HTTP 401 (who we are is not accepted"), NULL, "%s", fix.error.text);
 }
 
 Test(sink_webhook, a_hung_up_connection_is_tried_again)

@@ -219,8 +219,11 @@ static enum sink_result judge(struct sink *sink, CURLcode code, struct error *er
     curl_easy_getinfo(sink->easy, CURLINFO_RESPONSE_CODE, &status);
     if (status >= 200 && status < 300)
         return SINK_TAKEN;
-    error_set(error, "HTTP %ld%s%s", status, sink->answer_length > 0 ? ": " : "", sink->answer);
-    bool may_pass = status < 400 || status == 408 || status == 429 || status >= 500;
+    bool is_about_us = status == 401 || status == 403 || status == 407;
+    error_set(error, "HTTP %ld%s%s%s", status, is_about_us ? " (who we are is not accepted: see the sink's url)" : "",
+              sink->answer_length > 0 ? ": " : "", sink->answer);
+    /* No record is at fault for wrong credentials: all would be parked for them. */
+    bool may_pass = status < 400 || is_about_us || status == 408 || status == 429 || status >= 500;
     return may_pass ? SINK_RETRY : SINK_REJECTED;
 }
 
