@@ -169,8 +169,7 @@ static void print_memory(const struct chain_run *run, uint64_t sessions, size_t 
     print_part("room in chunks and pages that no session has", chunks - slots, count);
     print_part("torrents", records, count);
     print_part("index of torrents, index of large swarms", torrents - records, count);
-    print_part("all else: directories, peer ids kept whole, the allocator", (double)grown - chunks - torrents,
-               count);
+    print_part("all else: directories, peer ids kept whole, the allocator", (double)grown - chunks - torrents, count);
 }
 
 static void fill_stores(struct chain_run *run)
