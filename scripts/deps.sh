@@ -8,7 +8,7 @@ run='gcc libc6-dev make pkg-config libevent-dev libjansson-dev libbsd-dev libyam
      liburcu-dev libsqlite3-dev libpq-dev libmariadb-dev libcurl4-openssl-dev libssl-dev'
 test='libcriterion-dev aria2 transmission-daemon transmission-cli python3 python3-libtorrent iproute2 openssl sqlite3 postgresql
       mariadb-server'
-dev='git clang clang-format clang-tidy cppcheck gcovr opentracker'
+dev='git clang clang-format clang-tidy cppcheck gcovr opentracker strace'
 
 [ $# -gt 0 ] || set -- run
 wanted=''

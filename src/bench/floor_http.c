@@ -210,8 +210,9 @@ void floor_http_serve(struct floor_thread *thread)
                 connection_free(events[i].data.ptr);
         }
     }
-    while (!LIST_EMPTY(&responder.connections))
-        connection_free(LIST_FIRST(&responder.connections));
+    struct connection *connection, *next;
+    LIST_FOREACH_SAFE(connection, &responder.connections, others, next)
+        connection_free(connection);
     (void)close(responder.epoll);
     free(responder.buffer);
     free(responder.reply);
