@@ -211,7 +211,7 @@ void floor_http_serve(struct floor_thread *thread)
         }
     }
     struct connection *connection, *next;
-    LIST_FOREACH_SAFE(connection, &responder.connections, others, next)
+    LIST_FOREACH_SAFE (connection, &responder.connections, others, next)
         connection_free(connection);
     (void)close(responder.epoll);
     free(responder.buffer);
