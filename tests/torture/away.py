@@ -69,6 +69,21 @@ def without_database(daemon, swarm, database, quick):
     return slowest
 
 
+def silent_database(daemon, swarm, database):
+    """The server takes connections and says nothing: the start gives up on it after ten seconds."""
+    daemon.stop()
+    database.server.send_signal(signal.SIGSTOP)
+    try:
+        took = daemon.start()
+        wait_for_log(daemon, "the server does not answer", 5)
+        with Load(swarm, daemon):
+            time.sleep(1)
+    finally:
+        database.server.send_signal(signal.SIGCONT)
+    daemon.flush()
+    return took
+
+
 def refusals(daemon, database):
     """What waiting does not mend."""
     base = f"postgresql://privtrak@/torture?host={database.directory}"
