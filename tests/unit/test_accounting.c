@@ -24,7 +24,7 @@ static struct announce announce_of(enum announce_event event, uint64_t uploaded,
     return announce;
 }
 
-static enum arrival arrival(int64_t age_ms, bool in_swarm, uint16_t flags, enum announce_event event, uint64_t uploaded,
+static enum arrival arrival(int64_t age_ms, bool in_swarm, uint8_t flags, enum announce_event event, uint64_t uploaded,
                             uint64_t downloaded)
 {
     struct session session = session_of_age(age_ms, flags);
@@ -65,7 +65,7 @@ Test(accounting, started_after_giving_way_is_a_late_copy_for_a_minute)
     cr_expect_eq(arrival(60001, false, 0, EVENT_STARTED, 0, 0), ARRIVAL_RESTART);
 }
 
-static bool joins(int64_t age_ms, bool in_swarm, uint16_t flags, enum announce_event event)
+static bool joins(int64_t age_ms, bool in_swarm, uint8_t flags, enum announce_event event)
 {
     struct session session = session_of_age(age_ms, flags);
     struct announce announce = announce_of(event, 2000, 500);
