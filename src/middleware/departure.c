@@ -50,6 +50,21 @@ void departure_note(const struct context *context, struct torrent *torrent, cons
         torrent->next_expiry_s = due_s;
 }
 
+static bool has_company(const struct torrent *torrent, uint32_t user)
+{
+    struct swarm_walk walk;
+    return swarm_first_of_user(torrent, user, &walk) != SLOT_NONE && swarm_next_of_user(&walk) != SLOT_NONE;
+}
+
+/* Forgets a tombstone, and the user's seed mark where no two sessions are left that it could be for. */
+static void forget(struct context *context, struct torrent *torrent, uint32_t slot)
+{
+    uint32_t user = swarm_user(torrent, slot);
+    swarm_remove(context->torrents, torrent, slot);
+    if (!departure_keeps_marks(context->config) && !has_company(torrent, user))
+        seed_marks_drop(torrents_seed_marks(context->torrents), torrent_number(torrent), user);
+}
+
 /* Handles one slot; returns false where the ring has no room for its delta. */
 static bool sweep_slot(struct context *context, struct torrent *torrent, uint32_t slot)
 {
@@ -61,7 +76,7 @@ static bool sweep_slot(struct context *context, struct torrent *torrent, uint32_
         return true;
     }
     if (!in_swarm) {
-        swarm_remove(context->torrents, torrent, slot);
+        forget(context, torrent, slot);
         return true;
     }
     if (ring_room(context->ring) <= ROOM_KEPT) {

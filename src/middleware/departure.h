@@ -21,6 +21,15 @@ uint32_t departure_sweep(struct context *context, struct torrent *torrent, uint3
 /* True where some session of the torrent may have to go by now. */
 bool departure_is_due(const struct context *context, const struct torrent *torrent);
 
+/*
+ * Marks of seed time end with the tombstones that they are for, which nearly always live longer than a gap that is
+ * counted. Where they are configured not to, marks are kept and looked for at each announce.
+ */
+static inline bool departure_keeps_marks(const struct config *config)
+{
+    return config->tracker.tombstone_lifetime_s < config->middleware.seed_time_gap_s;
+}
+
 /* A session was added or its time set: the torrent's next expiry is no later than that. */
 void departure_note(const struct context *context, struct torrent *torrent, const struct session *session, bool in_swarm);
 

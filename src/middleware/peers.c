@@ -36,7 +36,8 @@ static void settle(struct context *context, struct announce *announce)
     if (in_swarm && !announce->is_late) {
         session->flags = (uint8_t)(announce->event == EVENT_PAUSED ? session->flags | SESSION_PARTIAL
                                                                     : session->flags & ~SESSION_PARTIAL);
-        swarm_list_session(torrent, announce->slot, !announce->is_unlisted);
+        if (session_is_listed(session) == announce->is_unlisted)
+            swarm_list_session(torrent, announce->slot, !announce->is_unlisted);
     }
     if (in_swarm && announce->takes_endpoint) {
         /* Out of memory for the list of IPv6: the account is kept, the peer is just not handed out yet. */

@@ -101,8 +101,11 @@ static void count_time(struct context *context, struct announce *announce, enum 
     uint32_t torrent = torrent_number(announce->torrent), user = announce->user->index;
     struct seed_mark none = {.seed_s = 0};
     bool is_alone = announce->others.active == 0;
-    struct seed_mark *mark = !is_alone ? seed_marks_make(marks, torrent, user)
-                                       : seed_marks_find(marks, torrent, user);
+    struct seed_mark *mark = NULL;
+    if (!is_alone)
+        mark = seed_marks_make(marks, torrent, user);
+    else if (announce->others.count > 0 || departure_keeps_marks(context->config)) /* else departure has dropped it */
+        mark = seed_marks_find(marks, torrent, user);
     if (mark == NULL)
         mark = &none;
     uint32_t from_s = (uint32_t)(session->last_ms / 1000);

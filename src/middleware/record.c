@@ -58,8 +58,11 @@ static void record_session(struct context *context, struct delta *delta, const s
     delta->session.flags = session->flags;
     delta->session.address4.family = 0;
     delta->session.address6.family = 0;
-    if (session->flags & SESSION_HAS4)
-        delta->session.address4 = swarm_endpoint(torrent, slot, 4);
+    if (session->flags & SESSION_HAS4) {
+        struct address *address = &delta->session.address4;
+        *address = (struct address){.family = 4, .port = session->port};
+        memcpy(address->ip, swarm_endpoint4(torrent, slot), 4);
+    }
     if (session->flags & SESSION_HAS6)
         delta->session.address6 = swarm_endpoint(torrent, slot, 6);
 }

@@ -186,6 +186,50 @@ static void take_family(struct pick *pick, int family, uint32_t want, struct reg
     }
 }
 
+/*
+ * The same for IPv4 where every slot of the swarm has an endpoint to hand out and none but the asking one is hidden,
+ * as nearly always: copies of whole runs.
+ */
+static void take_runs(struct pick *pick, struct region *region, uint32_t want)
+{
+    const struct torrent *torrent = pick->torrent;
+    uint32_t own = pick->hidden[0];
+    uint8_t *to = pick->peers4 + (size_t)pick->count4 * ENDPOINT4_BYTES;
+    uint32_t left = want;
+    while (left > 0 && region->done < region->length) {
+        uint32_t run;
+        uint32_t slot = region_next(region, &run);
+        if (slot == own) {
+            region->done++;
+            continue;
+        }
+        if (own - slot < run) /* ahead of us in this run */
+            run = own - slot;
+        uint32_t in_chunk = swarm_endpoint_run(torrent, slot);
+        run = smaller(smaller(run, in_chunk), left);
+        memcpy(to, swarm_endpoint4(torrent, slot), (size_t)run * ENDPOINT4_BYTES);
+        to += (size_t)run * ENDPOINT4_BYTES;
+        left -= run;
+        region->done += run;
+    }
+    pick->count4 += want - left;
+}
+
+static void take_runs_of_both(struct pick *pick)
+{
+    const struct torrent *torrent = pick->torrent;
+    struct region regions[2];
+    make_regions(regions, pick->dice, torrent->seeders, torrent->leechers);
+    if (!pick->wants_seeders) {
+        take_runs(pick, &regions[1], pick->want);
+        return;
+    }
+    take_runs(pick, &regions[0], pick->want - smaller(leecher_share(pick->want), torrent->leechers));
+    take_runs(pick, &regions[1], pick->want - pick->count4);
+    if (pick->count4 < pick->want)
+        take_runs(pick, &regions[0], pick->want - pick->count4);
+}
+
 static uint32_t supply(const struct pick *pick, int family)
 {
     uint32_t seeders = pick->wants_seeders ? swarm_endpoints(pick->torrent, family, true) : 0;
@@ -196,6 +240,10 @@ void pick_peers(struct pick *pick)
 {
     pick->count4 = 0;
     pick->count6 = 0;
+    if (pick->wants4 && !pick->wants6 && pick->hidden_count == 1 && pick->torrent->holes4 == 0 && pick->entries == NULL) {
+        take_runs_of_both(pick);
+        return;
+    }
     uint32_t want6 = 0;
     if (pick->wants6) {
         uint32_t supply6 = supply(pick, 6);
@@ -232,30 +280,36 @@ static void prefetch_run(const struct torrent *torrent, uint32_t slot, uint32_t 
     __builtin_prefetch(endpoints + bytes - 1);
 }
 
-static void prefetch_chunk(const struct torrent *torrent, uint32_t slot, uint32_t count)
-{
-    (void)count;
-    swarm_prefetch_chunk(torrent, slot);
-}
+/* Where the walks over seeders and leechers will begin, and how far they will go at the most. */
+struct beginnings {
+    uint32_t slots[2];
+    uint32_t counts[2];
+};
 
-static void for_each_region(const struct pick_view *view,
-                            void (*fetch)(const struct torrent *torrent, uint32_t slot, uint32_t count))
+static struct beginnings beginnings_of(const struct pick_view *view)
 {
+    uint32_t seeders = view->torrent->seeders, leechers = view->torrent->leechers;
     struct region regions[2];
-    make_regions(regions, view->dice, view->torrent->seeders, view->torrent->leechers);
-    uint32_t leechers = smaller(leecher_share(view->want), regions[1].length);
-    if (view->wants_seeders && regions[0].length > 0)
-        fetch(view->torrent, regions[0].start, smaller(view->want - leechers, regions[0].length));
-    if (regions[1].length > 0 && view->want > 0)
-        fetch(view->torrent, regions[1].base + regions[1].start, view->wants_seeders ? leechers : view->want);
+    make_regions(regions, view->dice, seeders, leechers);
+    uint32_t share = view->wants_seeders ? smaller(leecher_share(view->want), leechers) : smaller(view->want, leechers);
+    return (struct beginnings){.slots = {regions[0].start, seeders + regions[1].start},
+                               .counts = {view->wants_seeders ? smaller(view->want - share, seeders) : 0, share}};
 }
 
 void pick_prefetch_chunks(const struct pick_view *view)
 {
-    for_each_region(view, prefetch_chunk);
+    if (!(view->torrent->flags & TORRENT_IS_LARGE))
+        return;
+    struct beginnings beginnings = beginnings_of(view);
+    for (int i = 0; i < 2; i++)
+        if (beginnings.counts[i] > 0)
+            swarm_prefetch_chunk(view->torrent, beginnings.slots[i]);
 }
 
 void pick_prefetch_endpoints(const struct pick_view *view)
 {
-    for_each_region(view, prefetch_run);
+    struct beginnings beginnings = beginnings_of(view);
+    for (int i = 0; i < 2; i++)
+        if (beginnings.counts[i] > 0)
+            prefetch_run(view->torrent, beginnings.slots[i], beginnings.counts[i]);
 }

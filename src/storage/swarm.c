@@ -565,7 +565,7 @@ struct address swarm_endpoint(const struct torrent *torrent, uint32_t slot, int 
 void swarm_list_session(struct torrent *torrent, uint32_t slot, bool listed)
 {
     struct session *session = swarm_session(torrent, slot);
-    if (listed == !(session->flags & SESSION_UNLISTED))
+    if (session_is_listed(session) == listed)
         return;
     session->flags ^= SESSION_UNLISTED;
     for (int family = 4; family <= 6; family += 2) {

@@ -113,6 +113,11 @@ static inline uint8_t *swarm_endpoint4(const struct torrent *torrent, uint32_t s
     return chunk + sizeof(uint32_t) * swarm_chunk_capacity(torrent, slot) + slot % SWARM_SMALL_SLOTS * ENDPOINT4_BYTES;
 }
 
+static inline bool session_is_listed(const struct session *session)
+{
+    return !(session->flags & SESSION_UNLISTED);
+}
+
 /* Unix milliseconds of its last accepted announce. */
 static inline int64_t session_last_ms(const struct session *session)
 {
