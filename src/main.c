@@ -68,8 +68,9 @@ static int read_options(struct options *options, int argc, char **argv)
 
 static void print_version(void)
 {
-    printf("privtrakd %s\nlibevent %s, %s, libsodium %s, SQLite %s\ndatabases: sqlite, postgresql, mariadb\n", PRIVTRAK_VERSION,
-           event_get_version(), OpenSSL_version(OPENSSL_VERSION), sodium_version_string(), sqlite3_libversion());
+    printf("privtrakd %s\nlibevent %s, %s, libsodium %s, SQLite %s\ndatabases: sqlite, postgresql, mariadb\n",
+           PRIVTRAK_VERSION, event_get_version(), OpenSSL_version(OPENSSL_VERSION), sodium_version_string(),
+           sqlite3_libversion());
 }
 
 /* Tells all faults for -t, else only the first. */

@@ -383,7 +383,8 @@ const struct database_backend postgresql_backend = {
     .pruned_mark = "xid::text::bigint",
     .prunable = "xid < pg_snapshot_xmin(pg_current_snapshot())",
     .now = "CAST(extract(epoch FROM now()) AS bigint)",
-    .set_key = "INSERT INTO privtrak (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+    .set_key =
+        "INSERT INTO privtrak (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
     .lock = "SELECT pg_advisory_xact_lock(hashtextextended('privtrak.' || $1, 0))",
     .notify_fd = postgresql_notify_fd,
     .notified = postgresql_notified,

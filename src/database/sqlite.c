@@ -309,7 +309,8 @@ const struct database_backend sqlite_backend = {
     .pruned_mark = "id",
     .prunable = "1 = 1",
     .now = "CAST(strftime('%s', 'now') AS INTEGER)",
-    .set_key = "INSERT INTO privtrak (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+    .set_key =
+        "INSERT INTO privtrak (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
     .resolve = sqlite_resolve,
     .write = sqlite_write,
 };

@@ -11,7 +11,8 @@ enum {
     LEAST_ELAPSED_MS = 1000 /* rule 8 */
 };
 
-enum arrival accounting_arrival(const struct session *session, bool in_swarm, const struct announce *announce, int64_t now_ms)
+enum arrival accounting_arrival(const struct session *session, bool in_swarm, const struct announce *announce,
+                                int64_t now_ms)
 {
     if (announce->uploaded >= session->uploaded && announce->downloaded >= session->downloaded)
         return ARRIVAL_NEXT;
@@ -21,7 +22,8 @@ enum arrival accounting_arrival(const struct session *session, bool in_swarm, co
     return now_ms - session_last_ms(session) > LATE_WITHIN_MS ? ARRIVAL_RESTART : ARRIVAL_LATE;
 }
 
-bool accounting_is_after_stop(const struct session *session, bool in_swarm, const struct announce *announce, int64_t now_ms)
+bool accounting_is_after_stop(const struct session *session, bool in_swarm, const struct announce *announce,
+                              int64_t now_ms)
 {
     return !in_swarm && session->flags & SESSION_STOPPED && announce->event != EVENT_STARTED &&
            now_ms - session_last_ms(session) <= LATE_WITHIN_MS;

@@ -18,13 +18,15 @@ enum arrival {
     ARRIVAL_RESTART, /* the client restarted: the lower counters become the baseline, nothing is credited */
     ARRIVAL_LATE,    /* a copy that others have overtaken: changes nothing */
 };
-enum arrival accounting_arrival(const struct session *session, bool in_swarm, const struct announce *announce, int64_t now_ms);
+enum arrival accounting_arrival(const struct session *session, bool in_swarm, const struct announce *announce,
+                                int64_t now_ms);
 
 /*
  * True within 60 s after `stopped` for all but `started` (rule 2): the announce is overtaken by the stop, is
  * counted, and does not bring the session back.
  */
-bool accounting_is_after_stop(const struct session *session, bool in_swarm, const struct announce *announce, int64_t now_ms);
+bool accounting_is_after_stop(const struct session *session, bool in_swarm, const struct announce *announce,
+                              int64_t now_ms);
 
 /* True where the announce makes a session that is out of the swarm come (back) into it. */
 bool accounting_joins(const struct session *session, bool in_swarm, const struct announce *announce, int64_t now_ms);

@@ -43,7 +43,8 @@ bool departure_is_due(const struct context *context, const struct torrent *torre
     return torrent->next_expiry_s <= base_seconds(context->now_ms);
 }
 
-void departure_note(const struct context *context, struct torrent *torrent, const struct session *session, bool in_swarm)
+void departure_note(const struct context *context, struct torrent *torrent, const struct session *session,
+                    bool in_swarm)
 {
     uint32_t due_s = (uint32_t)(session->last_ms / 1000) + lifetime_s(context, in_swarm) + 1;
     if (due_s < torrent->next_expiry_s)
@@ -102,7 +103,8 @@ uint32_t departure_sweep(struct context *context, struct torrent *torrent, uint3
         budget--;
     }
     if (from > 0 || total > SWARM_SMALL_SLOTS)
-        torrent->next_expiry_s = base_seconds(context->now_ms); /* slots may change between slices: look again next time */
+        torrent->next_expiry_s =
+            base_seconds(context->now_ms); /* slots may change between slices: look again next time */
     return from;
 }
 

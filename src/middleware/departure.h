@@ -31,7 +31,8 @@ static inline bool departure_keeps_marks(const struct config *config)
 }
 
 /* A session was added or its time set: the torrent's next expiry is no later than that. */
-void departure_note(const struct context *context, struct torrent *torrent, const struct session *session, bool in_swarm);
+void departure_note(const struct context *context, struct torrent *torrent, const struct session *session,
+                    bool in_swarm);
 
 /* A walk over all torrents, a slice a tick; zero-initialised at start. */
 struct departure_walk {

@@ -27,8 +27,8 @@ static void refuse_unknown(struct stage *stage, struct context *context, struct 
 
 static void identify_one(struct stage *stage, struct context *context, struct announce *announce)
 {
-    announce->user = users_find_hashed(context->users, announce->hash, announce->user, announce->passkey,
-                                       announce->passkey_length);
+    announce->user =
+        users_find_hashed(context->users, announce->hash, announce->user, announce->passkey, announce->passkey_length);
     if (announce->user == NULL && context->config->middleware.users == USERS_ANY) {
         bool made;
         announce->user = users_register(context->users, announce->passkey, announce->passkey_length,

@@ -103,8 +103,8 @@ static void make_room(struct context *context, struct announce *announce)
 static void limit_one(struct context *context, struct announce *announce)
 {
     const struct config_middleware *config = &context->config->middleware;
-    announce->is_unlisted = is_denied(config, announce->source.port) ||
-                            (announce->left > 0 && !(announce->user->flags & USER_CAN_LEECH));
+    announce->is_unlisted =
+        is_denied(config, announce->source.port) || (announce->left > 0 && !(announce->user->flags & USER_CAN_LEECH));
     expire_silent(context, announce->torrent);
     find_sessions(context, announce);
     if (announce->others.active >= config->sessions_per_torrent && would_join(context, announce))

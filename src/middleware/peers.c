@@ -35,7 +35,7 @@ static void settle(struct context *context, struct announce *announce)
     bool in_swarm = announce->place != PLACE_TOMBSTONE;
     if (in_swarm && !announce->is_late) {
         session->flags = (uint8_t)(announce->event == EVENT_PAUSED ? session->flags | SESSION_PARTIAL
-                                                                    : session->flags & ~SESSION_PARTIAL);
+                                                                   : session->flags & ~SESSION_PARTIAL);
         if (session_is_listed(session) == announce->is_unlisted)
             swarm_list_session(torrent, announce->slot, !announce->is_unlisted);
     }
@@ -94,8 +94,10 @@ static void peers_run(struct stage *stage, struct batch *batch)
             continue;
         settle(batch->context, announce);
         uint16_t flags = announce->session->flags;
-        announce->has_ipv4 = flags & SESSION_HAS4 || (announce->place == PLACE_TOMBSTONE && announce->source.family == 4);
-        announce->has_ipv6 = flags & SESSION_HAS6 || (announce->place == PLACE_TOMBSTONE && announce->source.family == 6);
+        announce->has_ipv4 =
+            flags & SESSION_HAS4 || (announce->place == PLACE_TOMBSTONE && announce->source.family == 4);
+        announce->has_ipv6 =
+            flags & SESSION_HAS6 || (announce->place == PLACE_TOMBSTONE && announce->source.family == 6);
         if (announce->place != PLACE_TOMBSTONE && !announce->wants_no_peers)
             pick_for(batch->context, announce);
     }

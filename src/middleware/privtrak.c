@@ -3,10 +3,10 @@
  * says what is credited, counts seed and leech time and the snatch, and decides what becomes of
  * the session. Rule numbers are those of section 6 of the specification.
  */
+#include "deltas/delta.h"
 #include "middleware/accounting.h"
 #include "middleware/departure.h"
 #include "middleware/stages.h"
-#include "deltas/delta.h"
 #include "tracker/tracker.h"
 
 enum {
@@ -82,7 +82,7 @@ static void first_announce(struct context *context, struct announce *announce)
     session->uploaded = announce->uploaded;
     session->downloaded = announce->downloaded;
     session->flags = (uint8_t)((announce->left > 0 ? SESSION_BEGAN_LEECHING : 0) |
-                                (announce->others.has_snatched ? SESSION_SNATCHED : 0));
+                               (announce->others.has_snatched ? SESSION_SNATCHED : 0));
     announce->credit.flags |= DELTA_FIRST;
     if (announce->others.has_twin)
         count_twin(context, announce);
@@ -171,7 +171,8 @@ static void credit_difference(struct context *context, struct announce *announce
     } else if (announce->uploaded > session->uploaded || announce->downloaded > session->downloaded) {
         struct accounting_terms terms = terms_of(context, announce);
         accounting_credit(&announce->credit, announce->uploaded - session->uploaded,
-                          announce->downloaded - session->downloaded, context->now_ms - session_last_ms(session), &terms);
+                          announce->downloaded - session->downloaded, context->now_ms - session_last_ms(session),
+                          &terms);
         if (announce->credit.flags & DELTA_CLAMPED)
             counter_add(&context->counters->clamps, 1);
     }
@@ -233,8 +234,8 @@ static void apply_rights(struct announce *announce)
     if (announce->torrent->state == TORRENT_PENDING) {
         const struct torrent_extra *extra = torrent_extra(announce->torrent);
         announce->wants_no_peers = true;
-        announce->warning = extra != NULL && extra->reason != NULL ? extra->reason
-                                                                   : "this torrent waits for the moderators' approval";
+        announce->warning =
+            extra != NULL && extra->reason != NULL ? extra->reason : "this torrent waits for the moderators' approval";
     } else if (announce->left > 0 && !(announce->user->flags & USER_CAN_LEECH)) {
         announce->wants_no_peers = true;
         announce->warning = "you have no right to leech at present";

@@ -21,8 +21,8 @@ struct user_presence user_presence(const struct torrent *torrent, uint32_t user)
 struct record {
     const struct user *user;
     const struct torrent *torrent;
-    uint32_t slot;                 /* the session's */
-    uint8_t event;                 /* enum announce_event */
+    uint32_t slot; /* the session's */
+    uint8_t event; /* enum announce_event */
     const struct credit *credit;
     const struct address *source;  /* NULL: none (expired) */
     uint64_t left;                 /* as the client said it */

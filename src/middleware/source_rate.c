@@ -52,7 +52,8 @@ static struct bucket *bucket_of(struct source_rate *rate, uint64_t key, double f
     return quietest;
 }
 
-bool source_rate_allows(struct source_rate *rate, const struct address *source, const struct rate *limit, int64_t now_ms)
+bool source_rate_allows(struct source_rate *rate, const struct address *source, const struct rate *limit,
+                        int64_t now_ms)
 {
     double full = limit->count;
     struct bucket *bucket = bucket_of(rate, key_of(rate, source), full, now_ms);

@@ -18,6 +18,7 @@ struct source_rate *source_rate_new(void);
 void source_rate_free(struct source_rate *rate);
 
 /* Counts one event. Returns true while the address is within `limit`. */
-bool source_rate_allows(struct source_rate *rate, const struct address *source, const struct rate *limit, int64_t now_ms);
+bool source_rate_allows(struct source_rate *rate, const struct address *source, const struct rate *limit,
+                        int64_t now_ms);
 
 #endif

@@ -26,7 +26,8 @@ enum { INDEX_REFERENCE_MAX = (1 << 26) - 2 };
 enum { INDEX_LINE = 16 }; /* entries */
 
 struct index_segment {
-    uint32_t *entries; /* `lines` cache lines, each filled from its beginning; 0: unused; NULL while there are no lines */
+    uint32_t
+        *entries; /* `lines` cache lines, each filled from its beginning; 0: unused; NULL while there are no lines */
     uint16_t lines;
     uint16_t used;
     uint8_t reference_bits;

@@ -14,7 +14,7 @@
 #endif
 
 enum {
-    PAGE_BYTES = 128 * 1024, /* 35 of the largest chunks: little is left over */
+    PAGE_BYTES = 128 * 1024,        /* 35 of the largest chunks: little is left over */
     REGION_BYTES = 4 * 1024 * 1024, /* two huge pages: a small tracker stays small */
     HEAD_BYTES = 64,                /* of a page, so that chunks of whole cache lines stand on cache lines */
     UNUSED_SHARE = 32,              /* a class with more than 1 / 32 of its chunks unused is worth tidying */
@@ -23,8 +23,9 @@ enum {
 
 /* The head of a page; chunks follow. Pages stand at multiples of PAGE_BYTES, so a chunk finds its page by its address. */
 struct page {
-    TAILQ_ENTRY(page) entry; /* among the class's pages with room, or the pool */
-    void *free_chunks;       /* linked through their first bytes */
+    TAILQ_ENTRY(page)
+    entry;             /* among the class's pages with room, or the pool */
+    void *free_chunks; /* linked through their first bytes */
     uint32_t used;
     uint32_t fresh; /* chunks from this one on were never handed out */
     uint32_t total;

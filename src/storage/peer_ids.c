@@ -16,7 +16,7 @@ struct peer_ids {
     uint64_t names[NAMES_MAX + 1]; /* by number; 0 is not used */
     uint16_t table[TABLE_SIZE];    /* open addressing, numbers */
     uint32_t name_count;
-    uint64_t seed; /* odd, and nobody's to know: a stranger cannot choose names that fall together */
+    uint64_t seed;              /* odd, and nobody's to know: a stranger cannot choose names that fall together */
     uint8_t (*whole)[ID_BYTES]; /* ids of names without a number */
     uint32_t whole_count;
     uint32_t whole_capacity;
@@ -123,7 +123,8 @@ void peer_ids_key(const struct peer_ids *ids, const uint8_t *peer_id, struct pee
     key->whole = peer_id;
 }
 
-bool peer_ids_match_whole(const struct peer_ids *ids, const struct peer_id_key *key, const struct packed_peer_id *packed)
+bool peer_ids_match_whole(const struct peer_ids *ids, const struct peer_id_key *key,
+                          const struct packed_peer_id *packed)
 {
     return memcmp(ids->whole[whole_number(packed)], key->whole, ID_BYTES) == 0;
 }

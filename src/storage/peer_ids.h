@@ -16,7 +16,7 @@ struct peer_ids;
 
 /* Equal ids are equal byte for byte, unless they are whole ones (name 0). */
 struct packed_peer_id {
-    uint16_t name;    /* 0: the id stands whole in the list, at the number in the tail's first 4 bytes */
+    uint16_t name; /* 0: the id stands whole in the list, at the number in the tail's first 4 bytes */
     uint8_t tail[12];
 } __attribute__((packed));
 
@@ -37,12 +37,14 @@ struct peer_id_key {
     const uint8_t *whole;
 };
 void peer_ids_key(const struct peer_ids *ids, const uint8_t *peer_id, struct peer_id_key *key);
-bool peer_ids_match_whole(const struct peer_ids *ids, const struct peer_id_key *key, const struct packed_peer_id *packed);
+bool peer_ids_match_whole(const struct peer_ids *ids, const struct peer_id_key *key,
+                          const struct packed_peer_id *packed);
 
 static inline bool peer_ids_match(const struct peer_ids *ids, const struct peer_id_key *key,
                                   const struct packed_peer_id *packed)
 {
-    return packed->name != 0 ? memcmp(packed, &key->packed, sizeof *packed) == 0 : peer_ids_match_whole(ids, key, packed);
+    return packed->name != 0 ? memcmp(packed, &key->packed, sizeof *packed) == 0
+                             : peer_ids_match_whole(ids, key, packed);
 }
 
 #endif

@@ -167,7 +167,8 @@ static uint32_t smaller(uint32_t a, uint32_t b)
 }
 
 /* Seeders up to what the leechers' share leaves, leechers, and seeders again where leechers were too few. */
-static void take_family(struct pick *pick, int family, uint32_t want, struct region regions[2], const struct region *given)
+static void take_family(struct pick *pick, int family, uint32_t want, struct region regions[2],
+                        const struct region *given)
 {
     uint32_t *count = family == 4 ? &pick->count4 : &pick->count6;
     struct region *seeders = &regions[0], *leechers = &regions[1];
@@ -240,7 +241,8 @@ void pick_peers(struct pick *pick)
 {
     pick->count4 = 0;
     pick->count6 = 0;
-    if (pick->wants4 && !pick->wants6 && pick->hidden_count == 1 && pick->torrent->holes4 == 0 && pick->entries == NULL) {
+    if (pick->wants4 && !pick->wants6 && pick->hidden_count == 1 && pick->torrent->holes4 == 0 &&
+        pick->entries == NULL) {
         take_runs_of_both(pick);
         return;
     }

@@ -17,13 +17,13 @@ struct pick {
     /* What is wanted. */
     const struct torrents *torrents;
     const struct torrent *torrent;
-    uint32_t want;         /* for both families together */
-    bool wants_seeders;    /* false: leechers only */
+    uint32_t want;      /* for both families together */
+    bool wants_seeders; /* false: leechers only */
     bool wants4;
     bool wants6;
     uint32_t hidden[PICK_HIDDEN_MAX]; /* slots never to be given: the asking one, the user's others */
     uint32_t hidden_count;
-    uint64_t dice;         /* random bits: where the walks over the lists begin */
+    uint64_t dice; /* random bits: where the walks over the lists begin */
 
     /* Where it goes: packed endpoints, or, where `entries` is not NULL, whole entries with peer ids. */
     uint8_t *peers4;

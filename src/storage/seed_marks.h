@@ -15,7 +15,7 @@ struct seed_marks;
 struct seed_mark {
     uint32_t torrent; /* struct torrent's number */
     uint32_t user;
-    uint32_t seed_s;  /* covered until, seconds since TIME_BASE_MS; 0: nothing */
+    uint32_t seed_s; /* covered until, seconds since TIME_BASE_MS; 0: nothing */
     uint32_t leech_s;
 };
 

@@ -76,7 +76,8 @@ static void begin_group(const struct writing *writing)
     const struct torrent *torrent = writing->torrent;
     bytes_put(writing->bytes, torrent->info_hash, sizeof torrent->info_hash);
     bytes_put_varint(writing->bytes, (uint64_t)torrent->id);
-    bytes_put_varint(writing->bytes, torrent_extra(torrent) != NULL ? (uint64_t)torrent_extra(torrent)->deleted_at_s : 0);
+    bytes_put_varint(writing->bytes,
+                     torrent_extra(torrent) != NULL ? (uint64_t)torrent_extra(torrent)->deleted_at_s : 0);
 }
 
 /* Writes buckets of one torrent until the budget is used up; true where all of it is written. */

@@ -36,7 +36,8 @@ bool snapshot_write(struct snapshot_walk *walk, struct torrents *torrents, struc
 struct snapshot_reader {
     void *context;
     int (*session)(void *context, const struct delta *delta); /* 0, or negative to stop */
-    void (*mark)(void *context, const struct delta *delta, uint32_t seed_s, uint32_t leech_s); /* delta: user and info hash */
+    void (*mark)(void *context, const struct delta *delta, uint32_t seed_s,
+                 uint32_t leech_s);                                                 /* delta: user and info hash */
     void (*torrent)(void *context, const uint8_t *info_hash, int64_t deleted_at_s); /* of deleted ones only */
 };
 

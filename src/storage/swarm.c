@@ -24,7 +24,7 @@ static unsigned class_for(uint32_t slots)
 {
     unsigned class = 0;
     while (chunk_capacities[class] < slots)
-        class++;
+        class ++;
     return class;
 }
 
@@ -80,7 +80,8 @@ uint32_t swarm_next_of_user(struct swarm_walk *walk)
     return next_in_chunk(walk);
 }
 
-uint32_t swarm_find(const struct torrents *torrents, const struct torrent *torrent, uint32_t user, const uint8_t *peer_id)
+uint32_t swarm_find(const struct torrents *torrents, const struct torrent *torrent, uint32_t user,
+                    const uint8_t *peer_id)
 {
     struct peer_id_key key;
     peer_ids_key(torrents->peer_ids, peer_id, &key);

@@ -23,14 +23,14 @@
 enum { SWARM_SMALL_SLOTS = 64 }; /* up to these a swarm is one chunk, quick to look through */
 
 enum session_flags {
-    SESSION_STOPPED = 1 << 0,    /* it left by `stopped` */
-    SESSION_HAS4 = 1 << 1,       /* in the swarm with an IPv4 endpoint */
+    SESSION_STOPPED = 1 << 0, /* it left by `stopped` */
+    SESSION_HAS4 = 1 << 1,    /* in the swarm with an IPv4 endpoint */
     SESSION_HAS6 = 1 << 2,
     SESSION_BEGAN_LEECHING = 1 << 3, /* first seen with left > 0: may make a snatch */
-    SESSION_SNATCHED = 1 << 4,   /* it made the user's snatch */
-    SESSION_GIVEN_PEER = 1 << 5, /* got at least one peer since it came into the swarm */
-    SESSION_UNLISTED = 1 << 6,   /* not to be handed out: port denied, no right to leech */
-    SESSION_PARTIAL = 1 << 7,    /* event=paused: a partial seed, wants no seeders */
+    SESSION_SNATCHED = 1 << 4,       /* it made the user's snatch */
+    SESSION_GIVEN_PEER = 1 << 5,     /* got at least one peer since it came into the swarm */
+    SESSION_UNLISTED = 1 << 6,       /* not to be handed out: port denied, no right to leech */
+    SESSION_PARTIAL = 1 << 7,        /* event=paused: a partial seed, wants no seeders */
 };
 
 /* `left` of this and above is kept as this: clients that do not know yet say 2^63 - 1. */
@@ -77,12 +77,13 @@ struct swarm_large {
     uint32_t chunk_count;
     uint32_t directory;    /* room in `chunks` */
     uint8_t tail_capacity; /* slots of the last chunk; the others have SWARM_SMALL_SLOTS */
-    struct index index; /* slots by the hash of their users */
+    struct index index;    /* slots by the hash of their users */
 };
 
 static inline struct chunk *swarm_chunk(const struct torrent *torrent, uint32_t slot)
 {
-    return torrent->flags & TORRENT_IS_LARGE ? torrent_large(torrent)->chunks[slot / SWARM_SMALL_SLOTS] : torrent_chunk(torrent);
+    return torrent->flags & TORRENT_IS_LARGE ? torrent_large(torrent)->chunks[slot / SWARM_SMALL_SLOTS]
+                                             : torrent_chunk(torrent);
 }
 
 static inline unsigned swarm_chunk_capacity(const struct torrent *torrent, uint32_t slot)
@@ -160,7 +161,8 @@ static inline void swarm_prefetch_chunk(const struct torrent *torrent, uint32_t 
 }
 
 /* The session of that user with that peer id, tombstones included; SLOT_NONE: unknown. */
-uint32_t swarm_find(const struct torrents *torrents, const struct torrent *torrent, uint32_t user, const uint8_t *peer_id);
+uint32_t swarm_find(const struct torrents *torrents, const struct torrent *torrent, uint32_t user,
+                    const uint8_t *peer_id);
 
 /* The user's sessions in turn, tombstones included, in no order; SLOT_NONE ends. Slots must not change meanwhile. */
 struct swarm_walk {

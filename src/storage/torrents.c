@@ -12,7 +12,7 @@
 static void make_memory(struct torrents *torrents)
 {
     size_t sizes[MEMORY_CLASSES];
-    for (unsigned class = 0; class < chunk_classes; class++)
+    for (unsigned class = 0; class < chunk_classes; class ++)
         sizes[class] = (size_t)chunk_capacities[class] * SLOT_BYTES;
     torrents->memory = memory_new(sizes, chunk_classes);
     torrents->index_memory = index_memory_new();
@@ -27,7 +27,8 @@ struct torrents *torrents_new(void)
     make_memory(torrents);
     torrents->peer_ids = peer_ids_new();
     torrents->marks = seed_marks_new();
-    if (torrents->memory == NULL || torrents->index_memory == NULL || torrents->peer_ids == NULL || torrents->marks == NULL) {
+    if (torrents->memory == NULL || torrents->index_memory == NULL || torrents->peer_ids == NULL ||
+        torrents->marks == NULL) {
         torrents_free(torrents);
         return NULL;
     }

@@ -26,9 +26,9 @@ enum torrent_flags {
 
 /* Rare things of a torrent, made when the first is needed. */
 struct torrent_extra {
-    struct swarm6 *swarm6;  /* endpoints of IPv6; NULL: none */
-    char *reason;           /* of the deletion or the wait; NULL: none */
-    int64_t deleted_at_s;   /* when the tracker saw the deletion */
+    struct swarm6 *swarm6; /* endpoints of IPv6; NULL: none */
+    char *reason;          /* of the deletion or the wait; NULL: none */
+    int64_t deleted_at_s;  /* when the tracker saw the deletion */
     uint32_t upload_percent;
     uint32_t download_percent;
 };

@@ -46,7 +46,7 @@ struct version {
 
 struct slot {
     struct user *user;
-    int64_t next_with_id; /* chain of the id table: index + 1, 0 ends it */
+    int64_t next_with_id;  /* chain of the id table: index + 1, 0 ends it */
     uint64_t new_torrents; /* upper half: the window's number, lower: how many in it */
     uint32_t mark;
 };
@@ -54,8 +54,8 @@ struct slot {
 struct users {
     struct table *table;
     struct slot **pages;
-    uint32_t count;     /* indices given out */
-    uint32_t known;     /* not gone */
+    uint32_t count; /* indices given out */
+    uint32_t known; /* not gone */
     uint64_t seed;
     size_t memory;
     pthread_mutex_t lock; /* the writers' */
@@ -347,7 +347,8 @@ static struct user *find_id(struct users *users, int64_t id)
 {
     if (id == 0)
         return NULL;
-    for (uint32_t i = users->id_heads[id_bucket(users, id)]; i != 0; i = (uint32_t)slot_at(users, i - 1)->next_with_id) {
+    for (uint32_t i = users->id_heads[id_bucket(users, id)]; i != 0;
+         i = (uint32_t)slot_at(users, i - 1)->next_with_id) {
         struct user *user = slot_at(users, i - 1)->user;
         if (user->id == id)
             return user;

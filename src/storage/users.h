@@ -28,7 +28,7 @@ enum user_flags {
 
 /* One version of a user: never written after it was made. */
 struct user {
-    int64_t id;       /* the database's; 0: not there yet (identify: any) */
+    int64_t id; /* the database's; 0: not there yet (identify: any) */
     uint8_t user_id[16];
     uint32_t index;
     uint32_t upload_percent;

@@ -15,7 +15,7 @@ struct chain {
     struct context *context;
     struct stage stages[STAGES_MAX];
     unsigned count;
-    uint32_t run;                /* number of the present run */
+    uint32_t run;                  /* number of the present run */
     uint32_t met[TORRENTS_MARKED]; /* by a few bits of a torrent's address: the run that met it last */
     bool measures;
     uint64_t spent_ns[STAGES_MAX];

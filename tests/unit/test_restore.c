@@ -204,7 +204,8 @@ Test(restore, covered_time_of_two_sessions_is_not_counted_again)
     replay(0);
     struct torrents *owner = owner_of(deltas[0].info_hash);
     const struct torrent *torrent = restored_torrent();
-    const struct seed_mark *mark = seed_marks_find(torrents_seed_marks(owner), torrent_number(torrent), swarm_user(torrent, 0));
+    const struct seed_mark *mark =
+        seed_marks_find(torrents_seed_marks(owner), torrent_number(torrent), swarm_user(torrent, 0));
     cr_assert_not_null(mark);
     cr_expect_eq(mark->seed_s, (fixture.context.now_ms - TIME_BASE_MS) / 1000);
 }
