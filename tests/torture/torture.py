@@ -25,7 +25,7 @@ import tears
 import upkeep
 
 SCENARIOS = {}
-NOT_QUICK = "reloads", "database_locked"  # the rest takes half a minute
+NOT_QUICK = "reloads", "database_locked"  # the rest takes a minute and a half
 CLONE_NEWNS, CLONE_NEWUSER = 0x20000, 0x10000000
 
 
@@ -348,7 +348,7 @@ def faults_state(options):
     state = os.path.join(options.directory, "state")
     lines = ", {type: ndjson, path: deltas.ndjson, rotate: 10GiB}"
     with stage_with_faults(options, Sqlite, state, more_sinks=lines) as (daemon, database, swarm, control):
-        calls, lives, figures = faults.walk(daemon, swarm, database, control, 12 if options.quick else 4 * options.kills,
+        calls, lives, figures = faults.walk(daemon, swarm, database, control, 8 if options.quick else 4 * options.kills,
                                             options.seed)
     records = faults.compare_lines(swarm, os.path.join(state, "deltas.ndjson"))
     return (f"{lives} lives, {calls} calls in each: {faults.say(figures)}; {figures_of(swarm)}; {records} records in ndjson; "
@@ -361,7 +361,7 @@ def faults_sqlite(options):
     below = os.path.join(options.directory, "database")
     os.makedirs(below)
     with stage_with_faults(options, lambda _: Sqlite(below), below) as (daemon, database, swarm, control):
-        calls, lives, figures = faults.walk(daemon, swarm, database, control, 8 if options.quick else 2 * options.kills,
+        calls, lives, figures = faults.walk(daemon, swarm, database, control, 5 if options.quick else 2 * options.kills,
                                             options.seed)
     return f"{lives} lives, {calls} calls in each: {faults.say(figures)}; {figures_of(swarm)}; 0 lost, 0 doubled"
 
