@@ -135,6 +135,15 @@ static void check_listeners(struct reading *reading, const struct rule *rule, co
     }
 }
 
+static void check_privileges(struct reading *reading)
+{
+    static const struct rule rule = {{"privileges.chroot", "privileges.user"}};
+    const struct config_privileges *privileges = &reading->config->privileges;
+    if (trusted(reading, &rule) && privileges->chroot &&
+        (privileges->user[0] == '\0' || strcmp(privileges->user, "root") == 0))
+        contradict(reading, &rule, "true", "only with a privileges.user other than root, who finds the way out");
+}
+
 void reading_check(struct reading *reading)
 {
     static const struct rule tls = {{"http.tls.listen", "http.listen"}};
@@ -144,6 +153,7 @@ void reading_check(struct reading *reading)
     check_intervals(reading);
     check_numwant(reading);
     check_http(reading);
+    check_privileges(reading);
     check_listeners(reading, &tls, &config->http.tls_listen, &config->http.listen);
     check_listeners(reading, &admin, &config->admin.listen, &config->http.listen);
     check_listeners(reading, &admin_tls, &config->admin.listen, &config->http.tls_listen);

@@ -232,6 +232,71 @@ static void check_socket(struct inspection *inspection)
         check_folder(inspection, &file, "a socket");
 }
 
+/* What the tracker opens after it has locked itself into state_dir has to stand there. */
+static void check_confined(struct inspection *inspection, const struct named_file *file)
+{
+    if (inspection->config->privileges.chroot && file->path[0] != '\0' &&
+        !is_below_state_dir(inspection->config, file->path))
+        refuse(inspection, file, "a path in tracker.state_dir, into which privileges.chroot locks the tracker");
+}
+
+/* The same for what a database's URL names; NULL: nothing. */
+static void check_confined_url(struct inspection *inspection, const char *what, const char *path)
+{
+    struct named_file file = name_file(inspection->config, "database.url", "");
+    char found[CAUSE_BYTES];
+    if (path == NULL || !inspection->config->privileges.chroot || is_below_state_dir(inspection->config, path))
+        return;
+    (void)snprintf(found, sizeof found, "%s %s", what, path);
+    file.path = found;
+    refuse(inspection, &file, "a path in tracker.state_dir, into which privileges.chroot locks the tracker");
+}
+
+static void check_mariadb(struct inspection *inspection)
+{
+    struct named_file file = name_file(inspection->config, "database.url", "a URL that cannot be used");
+    struct mariadb_url url;
+    struct error reason;
+    if (mariadb_url_parse(&url, inspection->config->database.url, &reason) != 0) {
+        refuse(inspection, &file, "mariadb://USER:PASSWORD@HOST:PORT/DATABASE?OPTION=VALUE (%s)", reason.text);
+        return;
+    }
+    if (url.host == NULL)
+        check_confined_url(inspection, "socket", url.socket != NULL ? url.socket : "of the machine");
+    check_confined_url(inspection, "ssl-ca", url.ssl_ca);
+    check_confined_url(inspection, "ssl-cert", url.ssl_cert);
+    check_confined_url(inspection, "ssl-key", url.ssl_key);
+    mariadb_url_clear(&url);
+}
+
+/* libpq's own words repeat the URL, and with it the password. */
+static void check_postgresql(struct inspection *inspection)
+{
+    static const char *const files[] = {"sslrootcert", "sslcert", "sslkey", "sslcrl", "passfile", "servicefile"};
+    struct named_file file = name_file(inspection->config, "database.url", "a URL that libpq does not understand");
+    PQconninfoOption *options = PQconninfoParse(inspection->config->database.url, NULL);
+    if (options == NULL) {
+        refuse(inspection, &file, "postgresql://USER@HOST:PORT/DATABASE?OPTION=VALUE");
+        return;
+    }
+    bool has_host = false;
+    for (const PQconninfoOption *option = options; option->keyword != NULL; option++) {
+        if (option->val == NULL || option->val[0] == '\0')
+            continue;
+        bool is_host = strcmp(option->keyword, "host") == 0;
+        has_host = has_host || is_host || strcmp(option->keyword, "hostaddr") == 0;
+        if (is_host && (option->val[0] == '/' || strstr(option->val, ",/") != NULL))
+            check_confined_url(inspection, "socket", option->val);
+        for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+            if (strcmp(option->keyword, files[i]) == 0 && strcmp(option->val, "system") != 0)
+                check_confined_url(inspection, option->keyword, option->val);
+        }
+    }
+    if (!has_host)
+        check_confined_url(inspection, "socket", "of the machine");
+    PQconninfoFree(options);
+}
+
 static void check_database(struct inspection *inspection)
 {
     const struct config *config = inspection->config;
@@ -240,25 +305,12 @@ static void check_database(struct inspection *inspection)
     if (strncmp(file.path, sqlite, strlen(sqlite)) == 0) {
         file.path += strlen(sqlite);
         check_written(inspection, &file, "a database file");
-        return;
+        check_confined(inspection, &file);
+    } else if (strncmp(file.path, MARIADB_SCHEME, strlen(MARIADB_SCHEME)) == 0) {
+        check_mariadb(inspection);
+    } else {
+        check_postgresql(inspection);
     }
-    if (strncmp(file.path, MARIADB_SCHEME, strlen(MARIADB_SCHEME)) == 0) {
-        struct mariadb_url url;
-        struct error reason;
-        file.path = "a URL that cannot be used";
-        if (mariadb_url_parse(&url, config->database.url, &reason) != 0)
-            refuse(inspection, &file, "mariadb://USER:PASSWORD@HOST:PORT/DATABASE?OPTION=VALUE (%s)", reason.text);
-        else
-            mariadb_url_clear(&url);
-        return;
-    }
-    /* libpq's own words repeat the URL, and with it the password. */
-    PQconninfoOption *options = PQconninfoParse(file.path, NULL);
-    if (options == NULL) {
-        file.path = "a URL that libpq does not understand";
-        refuse(inspection, &file, "postgresql://USER@HOST:PORT/DATABASE?OPTION=VALUE");
-    }
-    PQconninfoFree(options);
 }
 
 static void check_sinks(struct inspection *inspection)
@@ -269,6 +321,7 @@ static void check_sinks(struct inspection *inspection)
         (void)snprintf(key, sizeof key, "deltas.sinks[%zu].path", i);
         struct named_file file = {.key = key, .line = deltas->sinks[i].line, .path = deltas->sinks[i].path};
         check_written(inspection, &file, "a file");
+        check_confined(inspection, &file);
     }
 }
 
@@ -336,6 +389,12 @@ size_t config_check_files(const struct config *config, config_fault_fn *fault, v
     struct inspection inspection = {.faults = {.file = config->file}, .config = config};
     struct named_file token = name_file(config, "admin.token_file", config->admin.token_file);
     struct named_file log = name_file(config, "log.file", config->log.file);
+    struct named_file socket = name_file(config, "admin.socket", config->admin.socket);
+    struct named_file certificate = name_file(config, "http.tls.certificate", config->http.tls_certificate);
+    struct named_file key = name_file(config, "http.tls.key", config->http.tls_key);
+    const struct named_file *const opened_later[] = {&token, &log, &socket, &certificate, &key};
+    for (size_t i = 0; i < sizeof opened_later / sizeof *opened_later; i++)
+        check_confined(&inspection, opened_later[i]);
     check_user(&inspection);
     check_state_dir(&inspection);
     check_tls(&inspection);

@@ -72,7 +72,7 @@ static void read_key(struct reading *reading, const struct key *key, const struc
         reading_take_section(reading, node, key->name, path, base);
     else if (node == NULL && key->standard != NULL)
         read_standard(&slot);
-    else if (node != NULL && slot_is_built_in(&slot))
+    else if (node != NULL)
         key->type->read(&slot);
 }
 

@@ -126,12 +126,6 @@ const struct key schema[] = {
 const size_t schema_size = sizeof schema / sizeof *schema;
 _Static_assert(sizeof schema / sizeof *schema <= SCHEMA_LIMIT, "arrays with a place for each key are too small");
 
-/* A line is taken away when the feature is there. */
-const struct missing_feature missing_features[] = {
-    {.key = "privileges.chroot", .prefix = "true", .name = "chroot"},
-    {.key = NULL},
-};
-
 const struct key *schema_find(const char *name)
 {
     for (size_t i = 0; i < schema_size; i++) {

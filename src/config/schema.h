@@ -60,13 +60,4 @@ const struct key *schema_find(const char *name);
 /* Whether the key stands directly in that section ("" is the root); its own name in it is `*own`. */
 bool schema_is_in(const struct key *key, const char *section, const char **own);
 
-/* Something that the configuration can ask for but that this build has not. */
-struct missing_feature {
-    const char *key;    /* NULL ends the table */
-    const char *prefix; /* of the value that asks for it */
-    const char *name;
-};
-
-extern const struct missing_feature missing_features[];
-
 #endif

@@ -55,19 +55,6 @@ const char *slot_text(const struct slot *slot)
     return slot->node->kind == NODE_SCALAR && !node_is_nothing(slot->node) ? slot->node->text : NULL;
 }
 
-bool slot_is_built_in(const struct slot *slot)
-{
-    const char *text = slot_text(slot);
-    for (const struct missing_feature *missing = missing_features; text != NULL && missing->key != NULL; missing++) {
-        if (strcmp(missing->key, slot->key->name) == 0 &&
-            strncmp(text, missing->prefix, strlen(missing->prefix)) == 0) {
-            slot_refuse(slot, "another value: %s is not built in yet", missing->name);
-            return false;
-        }
-    }
-    return true;
-}
-
 void slot_keep_text(const struct slot *slot)
 {
     char **place = (char **)(void *)(slot->base + slot->key->offset);

@@ -43,9 +43,6 @@ void slot_out_of_memory(const struct slot *slot);
 /* The slot's text where it is a scalar that holds something, else NULL. */
 const char *slot_text(const struct slot *slot);
 
-/* Whether this build has what the value asks for; tells a fault where not. */
-bool slot_is_built_in(const struct slot *slot);
-
 /* Puts a copy of the text in the slot's place. */
 void slot_keep_text(const struct slot *slot);
 

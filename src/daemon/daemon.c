@@ -31,7 +31,8 @@ enum {
 struct daemon {
     struct config *config;
     pthread_mutex_t reloading;
-    int state_lock; /* the file state_dir/lock, held as long as we run */
+    int state_lock;              /* the file state_dir/lock, held as long as we run */
+    bool config_is_out_of_reach; /* outside of the directory that privileges.chroot locks us into */
     struct users *users;
     struct clients *clients;
     struct multipliers multipliers;
@@ -177,6 +178,25 @@ static int start_threads(struct daemon *daemon, struct error *error)
     return 0;
 }
 
+static int give_up_root(struct daemon *daemon, struct error *error)
+{
+    const struct config *config = daemon->config;
+    if (!config->privileges.chroot)
+        return privileges_drop(config->privileges.user, config->tracker.state_dir, error);
+    struct stat before, after;
+    bool seen = stat(config->file, &before) == 0;
+    if (privileges_confine(config->privileges.user, config->tracker.state_dir, error) != 0)
+        return -1;
+    daemon->config_is_out_of_reach =
+        !seen || stat(config->file, &after) != 0 || before.st_dev != after.st_dev || before.st_ino != after.st_ino;
+    if (daemon->config_is_out_of_reach)
+        log_warning("main",
+                    "%s is outside of tracker.state_dir, into which privileges.chroot locks the tracker: a "
+                    "reload reads the lists and certificates anew, but not this file",
+                    config->file);
+    return 0;
+}
+
 static int start(struct daemon *daemon, struct error *error)
 {
     const struct config *config = daemon->config;
@@ -194,7 +214,7 @@ static int start(struct daemon *daemon, struct error *error)
         return -1;
     if (open_sockets(daemon, error) != 0 || open_admin(daemon, error) != 0)
         return -1;
-    if (privileges_drop(config->privileges.user, config->tracker.state_dir, error) != 0)
+    if (give_up_root(daemon, error) != 0)
         return -1;
     return start_threads(daemon, error);
 }
@@ -231,9 +251,23 @@ static void first_fault(void *context, const char *message)
         error_set(error, "%s", message);
 }
 
+/* All that can be read from within a chroot. */
+static int reload_what_is_in_reach(struct daemon *daemon, struct error *error)
+{
+    tracker_reload(daemon->tracker, daemon->config);
+    if (registry_reload(daemon->registry, daemon->config, error) != 0)
+        return -1;
+    return error_set(error,
+                     "lists and certificates were read anew, but %s is outside of the directory that privileges.chroot "
+                     "locks the tracker into",
+                     daemon->config->file);
+}
+
 static int reload(struct daemon *daemon, struct error *error)
 {
     error->text[0] = '\0';
+    if (daemon->config_is_out_of_reach)
+        return reload_what_is_in_reach(daemon, error);
     struct config *next = config_read(daemon->config->file, first_fault, error);
     if (next == NULL)
         return -1;

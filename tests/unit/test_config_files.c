@@ -152,6 +152,42 @@ Test(config_files, database_file_has_its_folder_and_can_be_written)
     expect_good("database: {url: 'sqlite:../p.db'}");
 }
 
+#define CONFINED "privileges: {user: nobody, chroot: true}\n"
+
+/* A fault of that line and key, whatever else there is: as root, that the user may not write there either. */
+static void expect_confined(const char *text, const char *where)
+{
+    struct told told;
+    char start[200];
+    bool found = false;
+    check_text(text, &told);
+    (void)snprintf(start, sizeof start, "%s/t.yaml:%s: found ", folder, where);
+    for (size_t i = 0; i < told.count; i++)
+        found = found || (strncmp(told.lines[i], start, strlen(start)) == 0 &&
+                          strstr(told.lines[i], "a path in tracker.state_dir, into which privileges.chroot locks"));
+    cr_expect(found, "%s: %s", text, told.lines[0]);
+}
+
+Test(config_files, chroot_takes_no_path_outside_of_state_dir)
+{
+    cr_assert_eq(mkdir("var", 0700), 0);
+    expect_good(CONFINED);
+    expect_good(CONFINED "database: {url: 'postgresql://u@h/d'}");
+    expect_good(CONFINED "database: {url: 'mariadb://u@h/d'}");
+    expect_confined(CONFINED "log: {file: ../log}", "2: log.file");
+    expect_confined(CONFINED "log: {file: /tmp/log}", "2: log.file");
+    expect_confined(CONFINED "admin: {socket: /tmp/s}", "2: admin.socket");
+    expect_confined(CONFINED "admin: {token_file: /tmp/t}", "2: admin.token_file");
+    expect_confined(CONFINED "database: {url: 'sqlite:/tmp/x.db'}", "2: database.url");
+    expect_confined(CONFINED "database: {url: 'postgresql:///d'}", "2: database.url");
+    expect_confined(CONFINED "database: {url: 'postgresql:///d?host=/run/postgresql'}", "2: database.url");
+    expect_confined(CONFINED "database: {url: 'postgresql://h/d?sslrootcert=/etc/ca.pem'}", "2: database.url");
+    expect_confined(CONFINED "database: {url: 'mariadb://u@localhost/d'}", "2: database.url");
+    expect_confined(CONFINED "database: {url: 'mariadb://u@/d?socket=/run/s'}", "2: database.url");
+    expect_confined(CONFINED "database: {url: 'mariadb://u@h/d?ssl-ca=/etc/ca.pem'}", "2: database.url");
+    expect_confined(CONFINED "deltas: {sinks: [{type: ndjson, path: /tmp/d.ndjson}]}", "2: deltas.sinks[0].path");
+}
+
 Test(config_files, mariadb_urls_are_read_without_telling_the_password)
 {
     expect_good("database: {url: 'mariadb://u:p@h:3306/d?ssl-mode=verify&ssl-ca=/etc/ca.pem&connect-timeout=3'}");

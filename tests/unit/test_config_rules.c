@@ -32,6 +32,16 @@ Test(config_rules, one_key_may_contradict_two_others)
                                     "least tracker.announce_interval + tracker.announce_jitter, which is 125m");
 }
 
+Test(config_rules, chroot_needs_a_user_who_stays_in_it)
+{
+    static const char reason[] =
+        "t.yaml:1: privileges.chroot: found true, allowed only with a privileges.user other than "
+        "root, who finds the way out";
+    expect_fault("privileges: {chroot: true}", reason);
+    expect_fault("privileges: {user: root, chroot: true}", reason);
+    config_free(parse_good("privileges: {user: nobody, chroot: true}"));
+}
+
 Test(config_rules, min_announce_interval_is_at_most_announce_interval)
 {
     expect_fault("tracker:\n  announce_interval: 10m\n  min_announce_interval: 11m\n",

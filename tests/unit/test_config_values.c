@@ -372,12 +372,6 @@ Test(config_values, database_urls_are_known_by_their_scheme)
     }
 }
 
-Test(config_values, what_is_not_built_in_is_refused_by_name)
-{
-    expect_fault("privileges: {chroot: true}",
-                 "t.yaml:1: privileges.chroot: found true, allowed another value: chroot is not built in yet");
-}
-
 Test(config_values, passwords_in_urls_are_not_told)
 {
     static const char *const texts[] = {"database: {url: 'postgres://user:secret@host/db'}",
