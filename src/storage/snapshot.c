@@ -24,9 +24,10 @@ struct writing {
 
 static void write_user(const struct writing *writing, uint32_t index)
 {
-    const struct user *user = users_at(writing->users, index);
-    bytes_put_varint(writing->bytes, (uint64_t)user->id);
-    if (user->id == 0) { /* the database may not have it yet: named by its passkey */
+    int64_t id = users_id_at(writing->users, index);
+    bytes_put_varint(writing->bytes, (uint64_t)id);
+    if (id == 0) { /* the database may not have it yet: named by its passkey */
+        const struct user *user = users_at(writing->users, index);
         bytes_put_u8(writing->bytes, user->passkey_length);
         bytes_put(writing->bytes, user->passkey, user->passkey_length);
     }

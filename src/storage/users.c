@@ -46,9 +46,21 @@ struct version {
 
 struct slot {
     struct user *user;
-    int64_t next_with_id;  /* chain of the id table: index + 1, 0 ends it */
+    int64_t id;            /* the user's, once more: what snapshots want to know of each session */
     uint64_t new_torrents; /* upper half: the window's number, lower: how many in it */
     uint32_t mark;
+};
+
+/* By row id, open addressing; ids are never taken out. For writers, the registry and the operator. */
+struct id_entry {
+    int64_t id; /* 0: unused */
+    uint32_t index;
+};
+
+struct id_table {
+    struct id_entry *entries;
+    uint64_t mask;
+    uint64_t used;
 };
 
 struct users {
@@ -60,8 +72,7 @@ struct users {
     size_t memory;
     pthread_mutex_t lock; /* the writers' */
     uint32_t mark;
-    uint64_t id_mask; /* chains by row id: writers and admin only, under the lock */
-    uint32_t *id_heads;
+    struct id_table ids; /* under the lock */
 };
 
 static struct user *load_user(struct user *const *place)
@@ -89,15 +100,14 @@ struct users *users_new(void)
         return NULL;
     users->pages = calloc(PAGES_MAX, sizeof(struct slot *));
     users->table = table_new(TABLE_START);
-    users->id_heads = calloc(TABLE_START, sizeof *users->id_heads);
-    if (users->pages == NULL || users->table == NULL || users->id_heads == NULL) {
+    users->ids = (struct id_table){.entries = calloc(TABLE_START, sizeof(struct id_entry)), .mask = TABLE_START - 1};
+    if (users->pages == NULL || users->table == NULL || users->ids.entries == NULL) {
         free(users->pages);
         free(users->table);
-        free(users->id_heads);
+        free(users->ids.entries);
         free(users);
         return NULL;
     }
-    users->id_mask = TABLE_START - 1;
     arc4random_buf(&users->seed, sizeof users->seed);
     pthread_mutex_init(&users->lock, NULL);
     return users;
@@ -119,7 +129,7 @@ void users_free(struct users *users)
         free(users->pages[i]);
     free(users->pages);
     free(users->table);
-    free(users->id_heads);
+    free(users->ids.entries);
     pthread_mutex_destroy(&users->lock);
     free(users);
 }
@@ -230,6 +240,11 @@ uint32_t users_indexes(struct users *users)
     return count;
 }
 
+int64_t users_id_at(struct users *users, uint32_t index)
+{
+    return __atomic_load_n(&slot_at(users, index)->id, __ATOMIC_RELAXED);
+}
+
 uint32_t users_count(struct users *users)
 {
     return __atomic_load_n(&users->known, __ATOMIC_RELAXED);
@@ -312,48 +327,47 @@ static void table_change(struct users *users, const struct user *user, uint64_t 
         }
 }
 
-static uint64_t id_bucket(const struct users *users, int64_t id)
+/* Where the id stands, or would stand. */
+static struct id_entry *id_place(const struct id_table *ids, int64_t id)
 {
     uint64_t mixed = (uint64_t)id * UINT64_C(0x9e3779b97f4a7c15);
-    return (mixed >> 32 ^ mixed) & users->id_mask;
+    uint64_t i = mixed >> 32 ^ mixed;
+    while (ids->entries[i & ids->mask].id != 0 && ids->entries[i & ids->mask].id != id)
+        i++;
+    return &ids->entries[i & ids->mask];
 }
 
-static void id_link(struct users *users, int64_t id, uint32_t index)
+/* Makes room for one more id. */
+static int id_reserve(struct id_table *ids)
 {
-    uint32_t *head = &users->id_heads[id_bucket(users, id)];
-    slot_at(users, index)->next_with_id = *head;
-    *head = index + 1;
+    if ((ids->used + 1) * 4 <= (ids->mask + 1) * 3)
+        return 0;
+    struct id_table larger = {.mask = ids->mask * 2 + 1, .used = ids->used};
+    larger.entries = calloc(larger.mask + 1, sizeof *larger.entries);
+    if (larger.entries == NULL)
+        return -ENOMEM;
+    for (uint64_t i = 0; i <= ids->mask; i++)
+        if (ids->entries[i].id != 0)
+            *id_place(&larger, ids->entries[i].id) = ids->entries[i];
+    free(ids->entries);
+    *ids = larger;
+    return 0;
 }
 
-static void id_grow(struct users *users)
+/* There is room. */
+static void id_put(struct users *users, int64_t id, uint32_t index)
 {
-    if (users->count <= users->id_mask)
+    __atomic_store_n(&slot_at(users, index)->id, id, __ATOMIC_RELAXED);
+    if (id == 0)
         return;
-    size_t size = (users->id_mask + 1) * 2;
-    uint32_t *heads = calloc(size, sizeof *heads);
-    if (heads == NULL)
-        return; /* longer chains do for now */
-    free(users->id_heads);
-    users->id_heads = heads;
-    users->id_mask = size - 1;
-    for (uint32_t i = 0; i < users->count; i++) {
-        const struct user *user = slot_at(users, i)->user;
-        if (user->id != 0)
-            id_link(users, user->id, i);
-    }
+    *id_place(&users->ids, id) = (struct id_entry){.id = id, .index = index};
+    users->ids.used++;
 }
 
 static struct user *find_id(struct users *users, int64_t id)
 {
-    if (id == 0)
-        return NULL;
-    for (uint32_t i = users->id_heads[id_bucket(users, id)]; i != 0;
-         i = (uint32_t)slot_at(users, i - 1)->next_with_id) {
-        struct user *user = slot_at(users, i - 1)->user;
-        if (user->id == id)
-            return user;
-    }
-    return NULL;
+    const struct id_entry *entry = id_place(&users->ids, id);
+    return id == 0 || entry->id == 0 ? NULL : slot_at(users, entry->index)->user;
 }
 
 static size_t version_bytes(size_t passkey_length)
@@ -386,7 +400,7 @@ static void fill(struct user *user, const struct user_facts *facts)
 static int add(struct users *users, struct user *user)
 {
     uint32_t index = users->count;
-    if (index / PAGE_USERS >= PAGES_MAX || table_reserve(users) != 0)
+    if (index / PAGE_USERS >= PAGES_MAX || table_reserve(users) != 0 || id_reserve(&users->ids) != 0)
         return -ENOMEM;
     if (index % PAGE_USERS == 0) {
         struct slot *page = calloc(PAGE_USERS, sizeof *page);
@@ -401,9 +415,7 @@ static int add(struct users *users, struct user *user)
     __atomic_store_n(&slot->user, user, __ATOMIC_RELEASE);
     users->count++;
     __atomic_store_n(&users->known, users->known + 1, __ATOMIC_RELAXED);
-    if (user->id != 0)
-        id_link(users, user->id, index);
-    id_grow(users);
+    id_put(users, user->id, index);
     table_add(users->table, hash_of(users, user), user);
     count_memory(users, version_bytes(user->passkey_length), 0);
     return 0;
@@ -415,12 +427,12 @@ static int replace(struct users *users, struct user *old, struct user *user)
     bool moved = !has_passkey(old, user->passkey, user->passkey_length);
     bool listed = !(old->flags & USER_GONE);
     bool lists = !(user->flags & USER_GONE);
-    if (lists && (moved || !listed) && table_reserve(users) != 0)
+    if ((lists && (moved || !listed) && table_reserve(users) != 0) || id_reserve(&users->ids) != 0)
         return -ENOMEM;
     user->index = old->index;
     struct slot *slot = slot_at(users, old->index);
     if (old->id == 0 && user->id != 0)
-        id_link(users, user->id, old->index);
+        id_put(users, user->id, old->index);
     __atomic_store_n(&slot->user, user, __ATOMIC_RELEASE);
     if (listed)
         table_change(users, old, lists && !moved ? entry_of(hash_of(users, user), user) : ENTRY_DELETED);
@@ -528,6 +540,15 @@ const struct user *users_register(struct users *users, const char *passkey, size
     }
     pthread_mutex_unlock(&users->lock);
     return user;
+}
+
+uint32_t users_index_of_id(struct users *users, int64_t id)
+{
+    pthread_mutex_lock(&users->lock);
+    const struct id_entry *entry = id_place(&users->ids, id);
+    uint32_t index = id == 0 || entry->id == 0 ? USER_NONE : entry->index;
+    pthread_mutex_unlock(&users->lock);
+    return index;
 }
 
 void users_mark_all(struct users *users)

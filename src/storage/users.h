@@ -78,6 +78,12 @@ const struct user *users_find_hashed(const struct users *users, uint64_t hash, c
 /* Reader: by index (from a session); never NULL for an index that was given out. */
 const struct user *users_at(struct users *users, uint32_t index);
 
+/* Reader: the row id of a user by index; 0: none yet. Looks at no version. */
+int64_t users_id_at(struct users *users, uint32_t index);
+
+/* By row id: the index, which stays; USER_NONE: nobody has it. For loading many sessions. */
+uint32_t users_index_of_id(struct users *users, int64_t id);
+
 /* Reader, for admin and registry: by row id; slower. NULL: none. */
 const struct user *users_find_id(struct users *users, int64_t id);
 

@@ -13,7 +13,7 @@ void tracker_keep_strangers(struct tracker *tracker)
 }
 
 /* Nobody has its passkey; the registry gives the user its own, and its sessions are there still. */
-static const struct user *keep_stranger(struct users *users, int64_t id)
+static uint32_t keep_stranger(struct users *users, int64_t id)
 {
     uint8_t bytes[PASSKEY_MAX / 2];
     char passkey[PASSKEY_MAX + 1];
@@ -21,20 +21,22 @@ static const struct user *keep_stranger(struct users *users, int64_t id)
     hex_encode(passkey, bytes, sizeof bytes);
     const struct user_facts facts = {.id = id, .passkey = passkey, .upload_percent = 100, .download_percent = 100};
     if (users_put(users, &facts) != 0)
-        return NULL;
+        return USER_NONE;
     users_remove(users, id);
-    return users_find_id(users, id);
+    return users_index_of_id(users, id);
 }
 
-static const struct user *find_user(const struct tracker *tracker, const struct delta *delta)
+/* The index of the delta's user; USER_NONE where it has none. */
+static uint32_t find_user(const struct tracker *tracker, const struct delta *delta)
 {
     struct users *users = tracker->parts.users;
     if (delta->user_id != 0) {
-        const struct user *user = users_find_id(users, delta->user_id);
-        return user != NULL || !tracker->keeps_strangers ? user : keep_stranger(users, delta->user_id);
+        uint32_t index = users_index_of_id(users, delta->user_id);
+        return index != USER_NONE || !tracker->keeps_strangers ? index : keep_stranger(users, delta->user_id);
     }
     bool made;
-    return users_register(users, delta->passkey, delta->passkey_length, UINT32_MAX, &made);
+    const struct user *user = users_register(users, delta->passkey, delta->passkey_length, UINT32_MAX, &made);
+    return user == NULL ? USER_NONE : user->index;
 }
 
 static struct torrent *find_torrent(struct torrents *torrents, const struct delta *delta)
@@ -102,16 +104,16 @@ static void restore_marks(struct torrents *torrents, const struct torrent *torre
 
 int tracker_restore(struct tracker *tracker, const struct delta *delta, bool counts_snatch)
 {
-    const struct user *user = find_user(tracker, delta);
-    if (user == NULL)
+    uint32_t user = find_user(tracker, delta);
+    if (user == USER_NONE)
         return 0;
     struct torrents *torrents = tracker->workers[torrent_owner(delta->info_hash, tracker->count)]->context.torrents;
     struct torrent *torrent = find_torrent(torrents, delta);
     if (torrent == NULL)
         return -ENOMEM;
-    uint32_t slot = swarm_find(torrents, torrent, user->index, delta->peer_id);
+    uint32_t slot = swarm_find(torrents, torrent, user, delta->peer_id);
     if (slot == SLOT_NONE)
-        slot = swarm_add(torrents, torrent, user->index, delta->peer_id);
+        slot = swarm_add(torrents, torrent, user, delta->peer_id);
     if (slot == SLOT_NONE)
         return -ENOMEM;
     restore_fields(swarm_session(torrent, slot), delta);
@@ -119,7 +121,7 @@ int tracker_restore(struct tracker *tracker, const struct delta *delta, bool cou
     if (delta->active && restore_endpoints(torrent, slot, &delta->session) != 0)
         return -ENOMEM;
     restore_flags(torrent, slot, delta->session.flags);
-    restore_marks(torrents, torrent, user->index, delta);
+    restore_marks(torrents, torrent, user, delta);
     if (counts_snatch && delta->flags & DELTA_SNATCHED)
         torrent->snatches++;
     torrent->next_expiry_s = 0; /* looked at by the first walk */
