@@ -500,7 +500,7 @@ static void mariadb_rollback(void *state)
     struct mariadb *mariadb = state;
     bool is_refused = mariadb->is_refused;
     if (mariadb->connection)
-        (void)mariadb_script(mariadb, "ROLLBACK", NULL);
+        (void)mariadb_script(mariadb, "ROLLBACK; SET @privtrak_counts = NULL", NULL);
     release_names(mariadb);
     mariadb->is_refused = is_refused;
 }

@@ -211,13 +211,18 @@ static enum database_result make_tables(struct mariadb *mariadb, struct error *e
     return result;
 }
 
+/* Around statements in which no trigger has anything to note. Where one fails, the end of the transaction takes it back. */
+#define COUNTING "; SET @privtrak_counts = 1; "
+#define COUNTED "; SET @privtrak_counts = NULL"
+
 static enum database_result write_users(struct mariadb *mariadb, const struct batch *batch, struct error *error)
 {
     struct statement add = statement_of(
         mariadb, "DELETE FROM privtrak_users; INSERT INTO privtrak_users VALUES ",
-        "; UPDATE privtrak_users d STRAIGHT_JOIN users u ON u.id = d.id SET u.uploaded = u.uploaded + d.uploaded, "
+        COUNTING
+        "UPDATE privtrak_users d STRAIGHT_JOIN users u ON u.id = d.id SET u.uploaded = u.uploaded + d.uploaded, "
         "u.downloaded = u.downloaded + d.downloaded, u.raw_uploaded = u.raw_uploaded + d.raw_uploaded, "
-        "u.raw_downloaded = u.raw_downloaded + d.raw_downloaded, u.quarantined = u.quarantined + d.quarantined",
+        "u.raw_downloaded = u.raw_downloaded + d.raw_downloaded, u.quarantined = u.quarantined + d.quarantined" COUNTED,
         error);
     for (size_t i = 0; i < batch->user_count; i++) {
         int64_t values[BATCH_USER_VALUES];
@@ -417,12 +422,12 @@ static enum database_result end_sessions(struct mariadb *mariadb, const struct b
 
 static enum database_result write_torrents(struct mariadb *mariadb, const struct batch *batch, struct error *error)
 {
-    struct statement set =
-        statement_of(mariadb, "DELETE FROM privtrak_torrents; INSERT INTO privtrak_torrents VALUES ",
-                     "; UPDATE privtrak_torrents d STRAIGHT_JOIN torrents t ON t.id = d.id SET t.seeders = d.seeders, "
-                     "t.leechers = d.leechers, t.snatches = t.snatches + d.snatches "
-                     "WHERE t.seeders <> d.seeders OR t.leechers <> d.leechers OR d.snatches > 0",
-                     error);
+    struct statement set = statement_of(
+        mariadb, "DELETE FROM privtrak_torrents; INSERT INTO privtrak_torrents VALUES ",
+        COUNTING "UPDATE privtrak_torrents d STRAIGHT_JOIN torrents t ON t.id = d.id SET t.seeders = d.seeders, "
+                 "t.leechers = d.leechers, t.snatches = t.snatches + d.snatches "
+                 "WHERE t.seeders <> d.seeders OR t.leechers <> d.leechers OR d.snatches > 0" COUNTED,
+        error);
     for (size_t i = 0; i < batch->torrent_count; i++) {
         int64_t values[BATCH_TORRENT_VALUES];
         batch_torrent_values(&batch->torrents[i], values);
