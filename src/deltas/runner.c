@@ -294,9 +294,20 @@ static bool deliver(struct runner *runner, const struct delta *deltas, size_t co
     return deliver(runner, deltas, half) && deliver(runner, deltas + half, count - half);
 }
 
-static bool grow_batch(struct runner *runner)
+/* How many records the next batch may hold: more than usual where many wait and the sink likes that. */
+static size_t batch_limit(const struct runner *runner, uint64_t limit)
 {
-    size_t wanted = runner->settings.options.batch_size;
+    size_t usual = runner->settings.options.batch_size;
+    size_t most = runner->settings.type->catch_up_size;
+    uint64_t read = journal_reader_seq(runner->reader);
+    uint64_t waiting = limit > read ? limit - read : 0;
+    if (most <= usual || waiting <= usual)
+        return usual;
+    return waiting < most ? (size_t)waiting : most;
+}
+
+static bool grow_batch(struct runner *runner, size_t wanted)
+{
     if (wanted <= runner->batch_capacity)
         return true;
     /* Only the pages that a batch really fills are ever touched. */
@@ -364,10 +375,10 @@ static bool run_batch(struct runner *runner, uint64_t limit)
     size_t count = 0;
     int64_t read_ns = clock_monotonic_ns();
     take_options(runner);
-    if (!grow_batch(runner)) {
+    size_t most = batch_limit(runner, limit);
+    if (!grow_batch(runner, most)) {
         error_set(&error, "out of memory for a batch");
-    } else if (journal_reader_read(runner->reader, runner->batch, runner->settings.options.batch_size, limit, &count,
-                                   &error) == 0) {
+    } else if (journal_reader_read(runner->reader, runner->batch, most, limit, &count, &error) == 0) {
         runner->pending_since_ns = read_ns;
         if (count == 0) {
             /* Only numbers that were passed over: nothing for the sink to take, but it is past them. */

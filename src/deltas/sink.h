@@ -50,6 +50,12 @@ struct sink_type {
      */
     enum sink_result (*deliver)(struct sink *sink, const struct delta *deltas, size_t count, struct error *error);
 
+    /*
+     * How many deltas one delivery may hold where more than `batch_size` of them wait, because many at once cost the
+     * far end much less; 0: never more than `batch_size`.
+     */
+    uint32_t catch_up_size;
+
     /* Sets one delta aside with its reason, so that position moves past it. SINK_TAKEN or SINK_RETRY. */
     enum sink_result (*park)(struct sink *sink, const struct delta *delta, const char *reason, struct error *error);
 

@@ -133,7 +133,7 @@ static void fake_close(struct sink *sink)
     (void)sink;
 }
 
-static const struct sink_type fake_type = {
+static struct sink_type fake_type = {
     .name = "fake",
     .open = fake_open,
     .position = fake_position,
@@ -303,6 +303,32 @@ Test(ledger, a_sink_that_is_down_gets_all_when_it_is_back_after_a_restart)
     cr_assert(ledger_flush(fix.ledger, 10000));
     stop_ledger(5000);
     expect_all_in_order(1, 1000);
+}
+
+/* Piles up records that a sink which is down cannot take, lets it go, and returns the largest batch that it got. */
+static size_t largest_batch_after_an_outage(void)
+{
+    far_end.dead = true;
+    start_ledger();
+    push(0, 1000);
+    stop_ledger(1000);
+    far_end.dead = false;
+    start_ledger();
+    cr_assert(ledger_flush(fix.ledger, 10000));
+    stop_ledger(5000);
+    expect_all_in_order(1, 1000);
+    return far_end.largest_batch;
+}
+
+Test(ledger, a_sink_catches_up_by_larger_batches_where_it_likes_that)
+{
+    fake_type.catch_up_size = 300;
+    cr_expect_eq(largest_batch_after_an_outage(), 300);
+}
+
+Test(ledger, a_sink_that_does_not_never_gets_more_than_batch_size)
+{
+    cr_expect_eq(largest_batch_after_an_outage(), 64);
 }
 
 Test(ledger, a_lost_acknowledgement_doubles_nothing)
