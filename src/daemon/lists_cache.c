@@ -17,7 +17,7 @@ enum {
     BLOCK_BYTES = 256 * 1024,
     USERS_AT_ONCE = 4096, /* within one read section */
     PAUSE_MS = 10000,     /* between two that are written, and */
-    PAUSE_TIMES = 50,     /* so many times as long as one takes */
+    BYTES_A_MS = 128,     /* on the average: a disk is not worn out by lists of 100 MB that change all the time */
     PAUSE_AFTER_FAULT_MS = 60000,
 };
 
@@ -268,7 +268,7 @@ struct saving {
     struct block_file *file;
     struct bytes bytes;
     uint64_t items;
-    int result;
+    uint64_t written; /* bytes */
 };
 
 static void begin_item(struct saving *saving, char letter)
@@ -284,6 +284,7 @@ static int write_block(struct saving *saving)
     if (saving->bytes.length == 0)
         return 0;
     int result = block_file_add(saving->file, saving->bytes.data, saving->bytes.length);
+    saving->written += saving->bytes.length;
     saving->bytes.length = 0;
     return result;
 }
@@ -379,7 +380,7 @@ static int put_all(struct lists_cache *cache, struct saving *saving, uint64_t se
     return result == 0 ? write_block(saving) : result;
 }
 
-static int save(struct lists_cache *cache, uint64_t seq, struct error *error)
+static int save(struct lists_cache *cache, uint64_t seq, int64_t *pause_ms, struct error *error)
 {
     struct saving saving = {.items = 0};
     saving.file = block_file_begin(&kind, cache->path, cache->database, clock_now_ms(), error);
@@ -387,6 +388,8 @@ static int save(struct lists_cache *cache, uint64_t seq, struct error *error)
         return -1;
     int result = put_all(cache, &saving, seq);
     bytes_clear(&saving.bytes);
+    if ((int64_t)saving.written / BYTES_A_MS > *pause_ms)
+        *pause_ms = (int64_t)saving.written / BYTES_A_MS;
     if (result == 0)
         return block_file_finish(saving.file, saving.items, error);
     block_file_cancel(saving.file);
@@ -399,14 +402,12 @@ void lists_cache_save(struct lists_cache *cache, uint64_t seq)
     registry_status(cache->registry, &status);
     if (status.changes == cache->saved_changes)
         return; /* also where nothing has come from the database yet */
-    int64_t begin_ns = clock_monotonic_ns();
+    int64_t pause_ms = PAUSE_MS;
     struct error error;
-    bool is_good = save(cache, seq, &error) == 0;
-    int64_t took_ns = clock_monotonic_ns() - begin_ns;
-    int64_t pause_ms = is_good ? PAUSE_MS : PAUSE_AFTER_FAULT_MS;
-    cache->next_ns =
-        clock_monotonic_ns() +
-        (pause_ms * INT64_C(1000000) > PAUSE_TIMES * took_ns ? pause_ms * INT64_C(1000000) : PAUSE_TIMES * took_ns);
+    bool is_good = save(cache, seq, &pause_ms, &error) == 0;
+    if (!is_good && pause_ms < PAUSE_AFTER_FAULT_MS)
+        pause_ms = PAUSE_AFTER_FAULT_MS;
+    cache->next_ns = clock_monotonic_ns() + pause_ms * 1000000;
     if (is_good)
         cache->saved_changes = status.changes;
     else if (!cache->has_failed)

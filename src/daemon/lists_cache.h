@@ -42,7 +42,7 @@ bool lists_cache_was_used(const struct lists_cache *cache, uint64_t *seq);
  */
 void lists_cache_save(struct lists_cache *cache, uint64_t seq);
 
-/* The same, where it was not written a short while ago: how short, depends on how long it takes. */
+/* The same, where it was not written a short while ago: how short, depends on its size. */
 void lists_cache_keep_up(struct lists_cache *cache, uint64_t seq);
 
 #endif
