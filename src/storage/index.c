@@ -46,7 +46,7 @@ static unsigned class_for(uint32_t entries)
 {
     unsigned class = 0;
     while (class < CLASSES && most_entries(line_counts[class]) < entries)
-        class ++;
+        class += 1;
     return class;
 }
 
@@ -60,7 +60,7 @@ static unsigned class_of_lines(uint32_t lines)
 {
     unsigned class = 0;
     while (class < CLASSES && line_counts[class] != lines)
-        class ++;
+        class += 1;
     return class;
 }
 

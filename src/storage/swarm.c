@@ -9,25 +9,6 @@
 
 #include "storage/swarm_layout.h"
 
-const uint8_t chunk_capacities[] = {1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 56, CHUNK_SLOTS};
-const unsigned chunk_classes = sizeof chunk_capacities;
-
-enum {
-    TAIL_STEP = 8,    /* slots by which the last chunk of a large swarm grows */
-    TIDY_CHUNKS = 64, /* of a large swarm that are looked at in one go */
-};
-
-_Static_assert(sizeof(struct session) == 48, "a session takes 48 bytes beside its user and endpoint");
-
-/* The smallest chunk that holds `slots`. */
-static unsigned class_for(uint32_t slots)
-{
-    unsigned class = 0;
-    while (chunk_capacities[class] < slots)
-        class ++;
-    return class;
-}
-
 /* --- finding --- */
 
 /* The first of users[from … total) that is `user`; `total` where there is none. */
@@ -92,57 +73,6 @@ uint32_t swarm_find(const struct torrents *torrents, const struct torrent *torre
     return slot;
 }
 
-/* --- fetching ahead --- */
-
-void swarm_prefetch_body(const struct torrent *torrent)
-{
-    const char *body = (const char *)torrent_chunk(torrent);
-    if (body == NULL)
-        return;
-    __builtin_prefetch(body);
-    __builtin_prefetch(body + 64); /* the index of large ones; more users, or endpoints and records, of small ones */
-    if (torrent->flags & TORRENT_IS_LARGE)
-        return;
-    uint32_t total = swarm_total(torrent);
-    if (total > 16)
-        __builtin_prefetch(body + 128);
-    if (total > 32)
-        __builtin_prefetch(body + 192);
-}
-
-void swarm_prefetch_segment(const struct torrent *torrent, uint32_t user)
-{
-    if (torrent->flags & TORRENT_IS_LARGE)
-        index_prefetch_segment(&torrent_large(torrent)->index, swarm_user_hash(user));
-}
-
-void swarm_prefetch_line(const struct torrent *torrent, uint32_t user)
-{
-    if (torrent->flags & TORRENT_IS_LARGE)
-        index_prefetch_line(&torrent_large(torrent)->index, swarm_user_hash(user));
-}
-
-uint32_t swarm_guess_slot(const struct torrent *torrent, uint32_t user)
-{
-    struct swarm_walk walk;
-    if (!(torrent->flags & TORRENT_IS_LARGE))
-        return swarm_first_of_user(torrent, user, &walk);
-    uint32_t slot = index_first(&torrent_large(torrent)->index, swarm_user_hash(user), &walk.index);
-    if (slot != SLOT_NONE)
-        swarm_prefetch_chunk(torrent, slot);
-    return slot;
-}
-
-void swarm_prefetch_session(const struct torrent *torrent, uint32_t slot)
-{
-    const char *session = (const char *)swarm_session(torrent, slot);
-    __builtin_prefetch(session, 1);
-    __builtin_prefetch(session + sizeof(struct session) - 1, 1);
-    if (torrent->flags & TORRENT_IS_LARGE)
-        __builtin_prefetch(&chunk_users(swarm_chunk(torrent, slot))[slot % CHUNK_SLOTS]);
-    __builtin_prefetch(swarm_endpoint4(torrent, slot));
-}
-
 uint32_t swarm_buckets(const struct torrent *torrent)
 {
     return torrent->flags & TORRENT_IS_LARGE ? torrent_large(torrent)->index.segment_count : 1;
@@ -166,198 +96,12 @@ void swarm_unpack_peer_id(const struct torrents *torrents, const struct session 
     peer_ids_unpack(torrents->peer_ids, &session->peer_id, peer_id);
 }
 
-/* --- growing and shrinking --- */
-
-static void set_body(struct torrent *torrent, const void *body)
-{
-    torrent->body_address = (uintptr_t)body & ADDRESS_MASK;
-}
-
-/* Copies a chunk with so many slots used, or NULL, into one of that class, and gives it back. NULL out of memory. */
-static struct chunk *move_chunk(struct torrents *torrents, struct chunk *old, unsigned old_capacity, unsigned class,
-                                uint32_t slots)
-{
-    unsigned capacity = chunk_capacities[class];
-    struct chunk *chunk = memory_take(torrents->memory, class);
-    if (chunk == NULL || old == NULL)
-        return chunk;
-    memcpy(chunk_users(chunk), chunk_users(old), slots * sizeof(uint32_t));
-    memcpy(chunk_endpoints(chunk, capacity), chunk_endpoints(old, old_capacity), slots * ENDPOINT4_BYTES);
-    memcpy(chunk_sessions(chunk, capacity), chunk_sessions(old, old_capacity), slots * sizeof(struct session));
-    memory_give(torrents->memory, class_for(old_capacity), old);
-    return chunk;
-}
-
-static int resize_chunk(struct torrents *torrents, struct torrent *torrent, unsigned class)
-{
-    struct chunk *chunk = move_chunk(torrents, torrent_chunk(torrent), torrent->capacity, class, swarm_total(torrent));
-    if (chunk == NULL)
-        return -1;
-    set_body(torrent, chunk);
-    torrent->capacity = chunk_capacities[class];
-    return 0;
-}
-
-static void free_large(struct swarm_large *large)
-{
-    index_clear(&large->index);
-    free(large->chunks);
-    free(large);
-}
-
-/* The last chunk grows in steps up to CHUNK_SLOTS. */
-static int grow_tail(struct torrents *torrents, struct swarm_large *large)
-{
-    struct chunk **tail = &large->chunks[large->chunk_count - 1];
-    unsigned class = class_for(large->tail_capacity + TAIL_STEP);
-    struct chunk *chunk = move_chunk(torrents, *tail, large->tail_capacity, class, large->tail_capacity);
-    if (chunk == NULL)
-        return -1;
-    *tail = chunk;
-    large->tail_capacity = chunk_capacities[class];
-    return 0;
-}
-
-static int add_chunk(struct torrents *torrents, struct swarm_large *large)
-{
-    if (large->chunk_count == large->directory) {
-        uint32_t room = large->directory * 2;
-        struct chunk **chunks = realloc(large->chunks, room * sizeof *chunks);
-        if (chunks == NULL)
-            return -1;
-        large->chunks = chunks;
-        large->directory = room;
-    }
-    struct chunk *chunk = memory_take(torrents->memory, class_for(TAIL_STEP));
-    if (chunk == NULL)
-        return -1;
-    large->chunks[large->chunk_count++] = chunk;
-    large->tail_capacity = TAIL_STEP;
-    return 0;
-}
-
-/* The full single chunk becomes the first of a directory. */
-static int become_large(struct torrents *torrents, struct torrent *torrent)
-{
-    struct swarm_large *large = calloc(1, sizeof *large);
-    if (large == NULL)
-        return -1;
-    struct chunk *chunk = torrent_chunk(torrent);
-    large->directory = 4;
-    large->chunks = calloc(large->directory, sizeof(struct chunk *));
-    if (large->chunks == NULL) {
-        free(large);
-        return -1;
-    }
-    large->chunks[large->chunk_count++] = chunk;
-    large->tail_capacity = CHUNK_SLOTS;
-    set_body(torrent, large);
-    torrent->flags |= TORRENT_IS_LARGE;
-    if (swarm_index_build(torrents, torrent) == 0)
-        return 0;
-    torrent->flags &= (uint8_t)~TORRENT_IS_LARGE;
-    set_body(torrent, chunk);
-    free_large(large);
-    return -1;
-}
-
-/* There are others, of CHUNK_SLOTS. */
-static void drop_tail(struct torrents *torrents, struct swarm_large *large)
-{
-    memory_give(torrents->memory, class_for(large->tail_capacity), large->chunks[--large->chunk_count]);
-    large->tail_capacity = CHUNK_SLOTS;
-}
-
-static void become_small(struct torrents *torrents, struct torrent *torrent)
-{
-    struct swarm_large *large = torrent_large(torrent);
-    while (large->chunk_count > 1)
-        drop_tail(torrents, large);
-    set_body(torrent, large->chunks[0]);
-    torrent->capacity = CHUNK_SLOTS;
-    torrent->flags &= (uint8_t)~TORRENT_IS_LARGE;
-    free_large(large);
-}
-
-/* Makes room for one more slot. */
-static int grow(struct torrents *torrents, struct torrent *torrent)
-{
-    uint32_t total = swarm_total(torrent);
-    if (torrent_extra(torrent) != NULL && torrent_extra(torrent)->swarm6 != NULL &&
-        swarm6_reserve(torrent_extra(torrent)->swarm6, total + 1) != 0)
-        return -1;
-    if (!(torrent->flags & TORRENT_IS_LARGE)) {
-        if (total < torrent->capacity)
-            return 0;
-        if (total < CHUNK_SLOTS)
-            return resize_chunk(torrents, torrent, class_for(total + 1));
-        if (become_large(torrents, torrent) != 0)
-            return -1;
-    }
-    struct swarm_large *large = torrent_large(torrent);
-    if (total < (large->chunk_count - 1) * CHUNK_SLOTS + large->tail_capacity)
-        return 0;
-    return large->tail_capacity < CHUNK_SLOTS ? grow_tail(torrents, large) : add_chunk(torrents, large);
-}
-
-/* Gives back what the slots that are left do not need, with some slack so that a peer that comes and goes costs nothing. */
-static void shrink(struct torrents *torrents, struct torrent *torrent)
-{
-    uint32_t total = swarm_total(torrent);
-    if (torrent->flags & TORRENT_IS_LARGE) {
-        struct swarm_large *large = torrent_large(torrent);
-        if (total <= LARGE_SHRINKS_AT)
-            become_small(torrents, torrent);
-        else if (total + CHUNK_SLOTS + CHUNK_SLOTS / 2 <= large->chunk_count * CHUNK_SLOTS)
-            drop_tail(torrents, large);
-        return;
-    }
-    if (total == 0) {
-        memory_give(torrents->memory, class_for(torrent->capacity), torrent_chunk(torrent));
-        set_body(torrent, NULL);
-        torrent->capacity = 0;
-    } else if (total * 2 <= torrent->capacity) {
-        (void)resize_chunk(torrents, torrent, class_for(total)); /* out of memory: stays as it is */
-    }
-}
-
-/* Into the fuller pages of its class, so that sparse ones empty. */
-static void tidy_chunk(struct torrents *torrents, struct chunk **chunk, unsigned capacity, uint32_t slots)
-{
-    unsigned class = class_for(capacity);
-    if (!memory_is_sparse(torrents->memory, class, *chunk))
-        return;
-    struct chunk *moved = move_chunk(torrents, *chunk, capacity, class, slots);
-    *chunk = moved != NULL ? moved : *chunk;
-}
-
-void swarm_tidy(struct torrents *torrents, struct torrent *torrent)
-{
-    if (torrent->flags & TORRENT_IS_LARGE) {
-        struct swarm_large *large = torrent_large(torrent);
-        for (uint32_t i = 0; i + 1 < large->chunk_count && i < TIDY_CHUNKS; i++)
-            tidy_chunk(torrents, &large->chunks[i], CHUNK_SLOTS, CHUNK_SLOTS);
-    } else if (torrent->capacity > 0) {
-        struct chunk *chunk = torrent_chunk(torrent);
-        tidy_chunk(torrents, &chunk, torrent->capacity, swarm_total(torrent));
-        set_body(torrent, chunk);
-    }
-}
-
-void swarm_clear(struct torrents *torrents, struct torrent *torrent)
-{
-    if (torrent->flags & TORRENT_IS_LARGE)
-        become_small(torrents, torrent);
-    if (torrent_chunk(torrent) != NULL)
-        memory_give(torrents->memory, class_for(torrent->capacity), torrent_chunk(torrent));
-    set_body(torrent, NULL);
-    torrent->capacity = 0;
-}
+/* --- coming and going --- */
 
 uint32_t swarm_add(struct torrents *torrents, struct torrent *torrent, uint32_t user, const uint8_t *peer_id)
 {
     struct packed_peer_id packed;
-    if (grow(torrents, torrent) != 0 || peer_ids_pack(torrents->peer_ids, peer_id, &packed) != 0)
+    if (swarm_grow(torrents, torrent) != 0 || peer_ids_pack(torrents->peer_ids, peer_id, &packed) != 0)
         return SLOT_NONE;
     uint32_t slot = swarm_total(torrent);
     chunk_users(swarm_chunk(torrent, slot))[slot % CHUNK_SLOTS] = user;
@@ -505,7 +249,7 @@ void swarm_remove(struct torrents *torrents, struct torrent *torrent, uint32_t s
         swarm_index_remove(torrent, last);
     torrent->tombstones--;
     torrents->totals.tombstones--;
-    shrink(torrents, torrent);
+    swarm_shrink(torrents, torrent);
 }
 
 /* --- endpoints --- */

@@ -94,7 +94,9 @@ void swarm6_move(struct torrent *torrent, uint32_t slot, bool to_seeders);
 void swarm6_swapped(struct torrent *torrent, uint32_t a, uint32_t b);
 void swarm6_free(struct swarm6 *swarm6);
 
-/* swarm.c: frees chunks, directory and index of a torrent. */
+/* swarm_room.c: room for one more slot, 0 or -1 out of memory; gives back what the slots do not need; gives back all. */
+int swarm_grow(struct torrents *torrents, struct torrent *torrent);
+void swarm_shrink(struct torrents *torrents, struct torrent *torrent);
 void swarm_clear(struct torrents *torrents, struct torrent *torrent);
 
 #endif

@@ -19,6 +19,7 @@
 #include <xxhash.h>
 
 #include "base/hex.h"
+#include "storage/id_table.h"
 
 enum {
     PAGE_USERS = 4096,
@@ -51,18 +52,6 @@ struct slot {
     uint32_t mark;
 };
 
-/* By row id, open addressing; ids are never taken out. For writers, the registry and the operator. */
-struct id_entry {
-    int64_t id; /* 0: unused */
-    uint32_t index;
-};
-
-struct id_table {
-    struct id_entry *entries;
-    uint64_t mask;
-    uint64_t used;
-};
-
 struct users {
     struct table *table;
     struct slot **pages;
@@ -72,7 +61,7 @@ struct users {
     size_t memory;
     pthread_mutex_t lock; /* the writers' */
     uint32_t mark;
-    struct id_table ids; /* under the lock */
+    struct id_table ids; /* by row id, for writers, registry and operator: under the lock */
 };
 
 static struct user *load_user(struct user *const *place)
@@ -100,11 +89,10 @@ struct users *users_new(void)
         return NULL;
     users->pages = calloc(PAGES_MAX, sizeof(struct slot *));
     users->table = table_new(TABLE_START);
-    users->ids = (struct id_table){.entries = calloc(TABLE_START, sizeof(struct id_entry)), .mask = TABLE_START - 1};
-    if (users->pages == NULL || users->table == NULL || users->ids.entries == NULL) {
+    if (users->pages == NULL || users->table == NULL || id_table_init(&users->ids) != 0) {
         free(users->pages);
         free(users->table);
-        free(users->ids.entries);
+        id_table_clear(&users->ids);
         free(users);
         return NULL;
     }
@@ -129,7 +117,7 @@ void users_free(struct users *users)
         free(users->pages[i]);
     free(users->pages);
     free(users->table);
-    free(users->ids.entries);
+    id_table_clear(&users->ids);
     pthread_mutex_destroy(&users->lock);
     free(users);
 }
@@ -327,47 +315,18 @@ static void table_change(struct users *users, const struct user *user, uint64_t 
         }
 }
 
-/* Where the id stands, or would stand. */
-static struct id_entry *id_place(const struct id_table *ids, int64_t id)
-{
-    uint64_t mixed = (uint64_t)id * UINT64_C(0x9e3779b97f4a7c15);
-    uint64_t i = mixed >> 32 ^ mixed;
-    while (ids->entries[i & ids->mask].id != 0 && ids->entries[i & ids->mask].id != id)
-        i++;
-    return &ids->entries[i & ids->mask];
-}
-
-/* Makes room for one more id. */
-static int id_reserve(struct id_table *ids)
-{
-    if ((ids->used + 1) * 4 <= (ids->mask + 1) * 3)
-        return 0;
-    struct id_table larger = {.mask = ids->mask * 2 + 1, .used = ids->used};
-    larger.entries = calloc(larger.mask + 1, sizeof *larger.entries);
-    if (larger.entries == NULL)
-        return -ENOMEM;
-    for (uint64_t i = 0; i <= ids->mask; i++)
-        if (ids->entries[i].id != 0)
-            *id_place(&larger, ids->entries[i].id) = ids->entries[i];
-    free(ids->entries);
-    *ids = larger;
-    return 0;
-}
-
 /* There is room. */
 static void id_put(struct users *users, int64_t id, uint32_t index)
 {
     __atomic_store_n(&slot_at(users, index)->id, id, __ATOMIC_RELAXED);
-    if (id == 0)
-        return;
-    *id_place(&users->ids, id) = (struct id_entry){.id = id, .index = index};
-    users->ids.used++;
+    if (id != 0)
+        id_table_put(&users->ids, id, index);
 }
 
 static struct user *find_id(struct users *users, int64_t id)
 {
-    const struct id_entry *entry = id_place(&users->ids, id);
-    return id == 0 || entry->id == 0 ? NULL : slot_at(users, entry->index)->user;
+    uint32_t index = id_table_find(&users->ids, id);
+    return index == ID_TABLE_NONE ? NULL : slot_at(users, index)->user;
 }
 
 static size_t version_bytes(size_t passkey_length)
@@ -400,7 +359,7 @@ static void fill(struct user *user, const struct user_facts *facts)
 static int add(struct users *users, struct user *user)
 {
     uint32_t index = users->count;
-    if (index / PAGE_USERS >= PAGES_MAX || table_reserve(users) != 0 || id_reserve(&users->ids) != 0)
+    if (index / PAGE_USERS >= PAGES_MAX || table_reserve(users) != 0 || id_table_reserve(&users->ids) != 0)
         return -ENOMEM;
     if (index % PAGE_USERS == 0) {
         struct slot *page = calloc(PAGE_USERS, sizeof *page);
@@ -427,7 +386,7 @@ static int replace(struct users *users, struct user *old, struct user *user)
     bool moved = !has_passkey(old, user->passkey, user->passkey_length);
     bool listed = !(old->flags & USER_GONE);
     bool lists = !(user->flags & USER_GONE);
-    if ((lists && (moved || !listed) && table_reserve(users) != 0) || id_reserve(&users->ids) != 0)
+    if ((lists && (moved || !listed) && table_reserve(users) != 0) || id_table_reserve(&users->ids) != 0)
         return -ENOMEM;
     user->index = old->index;
     struct slot *slot = slot_at(users, old->index);
@@ -545,8 +504,7 @@ const struct user *users_register(struct users *users, const char *passkey, size
 uint32_t users_index_of_id(struct users *users, int64_t id)
 {
     pthread_mutex_lock(&users->lock);
-    const struct id_entry *entry = id_place(&users->ids, id);
-    uint32_t index = id == 0 || entry->id == 0 ? USER_NONE : entry->index;
+    uint32_t index = id_table_find(&users->ids, id); /* USER_NONE and ID_TABLE_NONE are the same */
     pthread_mutex_unlock(&users->lock);
     return index;
 }
