@@ -183,7 +183,7 @@ bench-syscalls: all ## the system calls that a worker makes for a reply
 	@BUILD='$(BUILD)' tests/bench/run-syscalls.sh
 bench-chain: all ## the middleware chain alone, by batch size and stage (CHAIN_OPTIONS)
 	$(BUILD)/privtrak-bench chain $(CHAIN_OPTIONS)
-bench-sink: $(BUILD)/bench/bench_sink ## deltas a second into SQLite and PostgreSQL (SINK_OPTIONS)
+bench-sink: $(BUILD)/bench/bench_sink ## deltas a second into SQLite, PostgreSQL and MariaDB (SINK_OPTIONS)
 	@BUILD='$(BUILD)' tests/bench/run-sink.sh $(SINK_OPTIONS)
 bench-journal: $(BUILD)/bench/bench_journal ## CPU time of the journal a delta, and of a restart (JOURNAL_OPTIONS)
 	$(BUILD)/bench/bench_journal $(JOURNAL_OPTIONS)
