@@ -91,14 +91,6 @@ static void give_lines(struct index *index, uint32_t *entries, uint32_t lines)
     index->lines -= lines;
 }
 
-void index_clear(struct index *index)
-{
-    for (uint32_t i = 0; i < index->segment_count; i++)
-        give_lines(index, index->segments[i].entries, index->segments[i].lines);
-    free(index->segments);
-    index_init(index, index->memory);
-}
-
 /* --- entries of a segment --- */
 
 static uint32_t tag_mask(const struct index_segment *segment)
@@ -258,15 +250,32 @@ static void close_gap(struct index_segment *segment, uint32_t gap)
 
 /* --- the index --- */
 
+static struct index_segment *take_row(struct index *index, uint32_t room)
+{
+    size_t bytes = room * sizeof(struct index_segment);
+    return index->memory != NULL ? memory_take_block(index->memory, bytes) : malloc(bytes);
+}
+
+static void give_row(struct index *index)
+{
+    if (index->memory != NULL)
+        memory_give_block(index->memory, index->segments, index->segment_room * sizeof(struct index_segment));
+    else
+        free(index->segments);
+}
+
 /* The segments' places stand in a row, so that finding one is no walk: some bytes for each of some hundred entries. */
 static int reserve(struct index *index, uint32_t segments)
 {
     if (segments <= index->segment_room)
         return 0;
-    uint32_t room = segments + segments / 2;
-    void *larger = realloc(index->segments, room * sizeof *index->segments);
+    uint32_t room = segments + segments / 2 + 2;
+    struct index_segment *larger = take_row(index, room);
     if (larger == NULL)
         return -1;
+    if (index->segment_room > 0)
+        memcpy(larger, index->segments, index->segment_count * sizeof *larger);
+    give_row(index);
     index->segments = larger;
     index->segment_room = room;
     return 0;
@@ -332,6 +341,14 @@ int index_add(struct index *index, uint64_t hash, uint32_t reference, index_hash
     put(segment, ((uint32_t)(hash >> 32) & tag_mask(segment)) | (reference + 1));
     index->count++;
     return 0;
+}
+
+void index_clear(struct index *index)
+{
+    for (uint32_t i = 0; i < index->segment_count; i++)
+        give_lines(index, index->segments[i].entries, index->segments[i].lines);
+    give_row(index);
+    index_init(index, index->memory);
 }
 
 void index_remove(struct index *index, uint64_t hash, uint32_t reference)

@@ -42,6 +42,7 @@ struct region {
 };
 
 struct memory {
+    unsigned classes;
     size_t sizes[MEMORY_CLASSES];
     size_t unused[MEMORY_CLASSES]; /* chunks of the class's pages that nobody has */
     size_t total[MEMORY_CLASSES];
@@ -57,6 +58,7 @@ struct memory *memory_new(const size_t *sizes, unsigned classes)
     struct memory *memory = calloc(1, sizeof *memory);
     if (memory == NULL)
         return NULL;
+    memory->classes = classes;
     TAILQ_INIT(&memory->pool);
     for (unsigned i = 0; i < classes; i++) {
         memory->sizes[i] = (sizes[i] + 7) & ~(size_t)7;
@@ -208,6 +210,31 @@ void memory_give(struct memory *memory, unsigned class, void *chunk)
     }
     if (page->used == 0)
         return_page(memory, class, page);
+}
+
+static unsigned class_of(const struct memory *memory, size_t bytes)
+{
+    unsigned class = 0;
+    while (class < memory->classes && memory->sizes[class] < bytes)
+        class += 1;
+    return class;
+}
+
+void *memory_take_block(struct memory *memory, size_t bytes)
+{
+    unsigned class = class_of(memory, bytes);
+    return class < memory->classes ? memory_take(memory, class) : malloc(bytes);
+}
+
+void memory_give_block(struct memory *memory, void *block, size_t bytes)
+{
+    if (block == NULL)
+        return;
+    unsigned class = class_of(memory, bytes);
+    if (class < memory->classes)
+        memory_give(memory, class, block);
+    else
+        free(block);
 }
 
 size_t memory_used(const struct memory *memory)

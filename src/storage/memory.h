@@ -25,6 +25,13 @@ void memory_free(struct memory *memory);
 void *memory_take(struct memory *memory, unsigned class);
 void memory_give(struct memory *memory, unsigned class, void *chunk);
 
+/*
+ * A block of any size, at a multiple of 16: of the smallest class that holds it, or from the heap where none does.
+ * Given back with the same size.
+ */
+void *memory_take_block(struct memory *memory, size_t bytes);
+void memory_give_block(struct memory *memory, void *block, size_t bytes);
+
 /* True where much of the class's memory is unused and the chunk is in a page that had better be emptied: move it. */
 bool memory_is_sparse(const struct memory *memory, unsigned class, const void *chunk);
 

@@ -272,14 +272,21 @@ void pick_peers(struct pick *pick)
     }
 }
 
-static void prefetch_run(const struct torrent *torrent, uint32_t slot, uint32_t count)
+static void prefetch_bytes(const uint8_t *from, size_t bytes)
 {
-    uint32_t run = swarm_endpoint_run(torrent, slot);
-    const uint8_t *endpoints = swarm_endpoint4(torrent, slot);
-    size_t bytes = (size_t)(count < run ? count : run) * ENDPOINT4_BYTES;
     for (size_t at = 0; at < bytes; at += 64)
-        __builtin_prefetch(endpoints + at);
-    __builtin_prefetch(endpoints + bytes - 1);
+        __builtin_prefetch(from + at);
+    __builtin_prefetch(from + bytes - 1);
+}
+
+/* `count` endpoints from `slot` on, none past `end`; those of the next chunk too. */
+static void prefetch_run(const struct torrent *torrent, uint32_t slot, uint32_t count, uint32_t end)
+{
+    uint32_t run = smaller(smaller(swarm_endpoint_run(torrent, slot), count), end - slot);
+    prefetch_bytes(swarm_endpoint4(torrent, slot), (size_t)run * ENDPOINT4_BYTES);
+    uint32_t rest = smaller(count, end - slot) - run;
+    if (rest > 0)
+        prefetch_bytes(swarm_endpoint4(torrent, slot + run), (size_t)rest * ENDPOINT4_BYTES);
 }
 
 /* Where the walks over seeders and leechers will begin, and how far they will go at the most. */
@@ -313,5 +320,6 @@ void pick_prefetch_endpoints(const struct pick_view *view)
     struct beginnings beginnings = beginnings_of(view);
     for (int i = 0; i < 2; i++)
         if (beginnings.counts[i] > 0)
-            prefetch_run(view->torrent, beginnings.slots[i], beginnings.counts[i]);
+            prefetch_run(view->torrent, beginnings.slots[i], beginnings.counts[i],
+                         i == 0 ? view->torrent->seeders : swarm_active(view->torrent));
 }

@@ -2,7 +2,6 @@
  * swarm_room: the memory of a swarm, from one chunk of a few slots to a directory of full ones, and back. Slots
  * keep their numbers.
  */
-#include <stdlib.h>
 #include <string.h>
 
 #include "storage/swarm_layout.h"
@@ -11,7 +10,8 @@ const uint8_t chunk_capacities[] = {1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 
 const unsigned chunk_classes = sizeof chunk_capacities;
 
 enum {
-    TAIL_STEP = 8,    /* slots by which the last chunk of a large swarm grows */
+    TAIL_STEP = 8, /* slots by which the last chunk of a large swarm grows */
+    DIRECTORY_AT_START = 8,
     TIDY_CHUNKS = 64, /* of a large swarm that are looked at in one go */
 };
 
@@ -56,11 +56,29 @@ static int resize_chunk(struct torrents *torrents, struct torrent *torrent, unsi
     return 0;
 }
 
-static void free_large(struct swarm_large *large)
+static size_t directory_bytes(uint32_t room)
+{
+    return room * sizeof(struct chunk *);
+}
+
+static void free_large(struct torrents *torrents, struct swarm_large *large)
 {
     index_clear(&large->index);
-    free(large->chunks);
-    free(large);
+    memory_give_block(torrents->index_memory, large->chunks, directory_bytes(large->directory));
+    memory_give_block(torrents->index_memory, large, sizeof *large);
+}
+
+static int grow_directory(struct torrents *torrents, struct swarm_large *large, uint32_t room)
+{
+    struct chunk **chunks = memory_take_block(torrents->index_memory, directory_bytes(room));
+    if (chunks == NULL)
+        return -1;
+    if (large->chunk_count > 0)
+        memcpy(chunks, large->chunks, directory_bytes(large->chunk_count));
+    memory_give_block(torrents->index_memory, large->chunks, directory_bytes(large->directory));
+    large->chunks = chunks;
+    large->directory = room;
+    return 0;
 }
 
 /* The last chunk grows in steps up to CHUNK_SLOTS. */
@@ -78,14 +96,8 @@ static int grow_tail(struct torrents *torrents, struct swarm_large *large)
 
 static int add_chunk(struct torrents *torrents, struct swarm_large *large)
 {
-    if (large->chunk_count == large->directory) {
-        uint32_t room = large->directory * 2;
-        struct chunk **chunks = realloc(large->chunks, room * sizeof *chunks);
-        if (chunks == NULL)
-            return -1;
-        large->chunks = chunks;
-        large->directory = room;
-    }
+    if (large->chunk_count == large->directory && grow_directory(torrents, large, large->directory * 2) != 0)
+        return -1;
     struct chunk *chunk = memory_take(torrents->memory, class_for(TAIL_STEP));
     if (chunk == NULL)
         return -1;
@@ -97,16 +109,15 @@ static int add_chunk(struct torrents *torrents, struct swarm_large *large)
 /* The full single chunk becomes the first of a directory. */
 static int become_large(struct torrents *torrents, struct torrent *torrent)
 {
-    struct swarm_large *large = calloc(1, sizeof *large);
+    struct swarm_large *large = memory_take_block(torrents->index_memory, sizeof *large);
     if (large == NULL)
         return -1;
-    struct chunk *chunk = torrent_chunk(torrent);
-    large->directory = 4;
-    large->chunks = calloc(large->directory, sizeof(struct chunk *));
-    if (large->chunks == NULL) {
-        free(large);
+    *large = (struct swarm_large){.chunks = NULL};
+    if (grow_directory(torrents, large, DIRECTORY_AT_START) != 0) {
+        memory_give_block(torrents->index_memory, large, sizeof *large);
         return -1;
     }
+    struct chunk *chunk = torrent_chunk(torrent);
     large->chunks[large->chunk_count++] = chunk;
     large->tail_capacity = CHUNK_SLOTS;
     set_body(torrent, large);
@@ -115,7 +126,7 @@ static int become_large(struct torrents *torrents, struct torrent *torrent)
         return 0;
     torrent->flags &= (uint8_t)~TORRENT_IS_LARGE;
     set_body(torrent, chunk);
-    free_large(large);
+    free_large(torrents, large);
     return -1;
 }
 
@@ -134,7 +145,7 @@ static void become_small(struct torrents *torrents, struct torrent *torrent)
     set_body(torrent, large->chunks[0]);
     torrent->capacity = CHUNK_SLOTS;
     torrent->flags &= (uint8_t)~TORRENT_IS_LARGE;
-    free_large(large);
+    free_large(torrents, large);
 }
 
 /* Makes room for one more slot. */

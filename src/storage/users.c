@@ -14,17 +14,21 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <urcu.h>
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
 #include "base/hex.h"
 #include "storage/id_table.h"
+#include "storage/memory.h"
 
 enum {
     PAGE_USERS = 4096,
     PAGES_MAX = 524288, /* 2^31 users in all: beyond what the configuration allows */
     TABLE_START = 1024,
+    CACHE_LINE = 64,
+    HUGE_PAGE = 2 << 20,
     USUAL_PASSKEY = 32, /* bytes: what is fetched ahead with a record */
 };
 
@@ -42,6 +46,7 @@ struct table {
 /* A version with what its deferred freeing needs; `struct user` ends in a flexible array, so it stands behind. */
 struct version {
     struct rcu_head rcu;
+    struct users *owner;
     uint64_t user[];
 };
 
@@ -59,6 +64,7 @@ struct users {
     uint32_t known; /* not gone */
     uint64_t seed;
     size_t memory;
+    struct memory *versions;
     pthread_mutex_t lock; /* the writers' */
     uint32_t mark;
     struct id_table ids; /* by row id, for writers, registry and operator: under the lock */
@@ -76,10 +82,24 @@ static struct slot *slot_at(struct users *users, uint32_t index)
 
 static struct table *table_new(size_t size)
 {
-    struct table *table = calloc(1, sizeof *table + size * sizeof table->entries[0]);
-    if (table != NULL)
-        table->mask = size - 1;
+    size_t bytes = sizeof(struct table) + size * sizeof(uint64_t);
+    bool is_huge = bytes >= HUGE_PAGE;
+    size_t alignment = is_huge ? HUGE_PAGE : CACHE_LINE;
+    struct table *table = aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment);
+    if (table == NULL)
+        return NULL;
+    if (is_huge)
+        (void)madvise(table, bytes, MADV_HUGEPAGE); /* only a wish */
+    memset(table, 0, bytes);
+    table->mask = size - 1;
     return table;
+}
+
+/* Versions of users with passkeys of the usual lengths; others come from the heap. */
+static struct memory *versions_new(void)
+{
+    const size_t sizes[] = {80, 96, 112, 128};
+    return memory_new(sizes, sizeof sizes / sizeof sizes[0]);
 }
 
 struct users *users_new(void)
@@ -89,9 +109,11 @@ struct users *users_new(void)
         return NULL;
     users->pages = calloc(PAGES_MAX, sizeof(struct slot *));
     users->table = table_new(TABLE_START);
-    if (users->pages == NULL || users->table == NULL || id_table_init(&users->ids) != 0) {
+    users->versions = versions_new();
+    if (users->pages == NULL || users->table == NULL || users->versions == NULL || id_table_init(&users->ids) != 0) {
         free(users->pages);
         free(users->table);
+        memory_free(users->versions);
         id_table_clear(&users->ids);
         free(users);
         return NULL;
@@ -106,17 +128,29 @@ static struct version *version_of(struct user *user)
     return (struct version *)(void *)((char *)user - offsetof(struct version, user));
 }
 
+static size_t version_bytes(size_t passkey_length)
+{
+    return sizeof(struct version) + sizeof(struct user) + passkey_length;
+}
+
+static void version_free(struct users *users, struct version *version)
+{
+    const struct user *user = (const struct user *)version->user;
+    memory_give_block(users->versions, version, version_bytes(user->passkey_length));
+}
+
 void users_free(struct users *users)
 {
     if (users == NULL)
         return;
     rcu_barrier();
     for (uint32_t i = 0; i < users->count; i++)
-        free(version_of(slot_at(users, i)->user));
+        version_free(users, version_of(slot_at(users, i)->user));
     for (uint32_t i = 0; i * (uint64_t)PAGE_USERS < users->count; i++)
         free(users->pages[i]);
     free(users->pages);
     free(users->table);
+    memory_free(users->versions);
     id_table_clear(&users->ids);
     pthread_mutex_destroy(&users->lock);
     free(users);
@@ -252,7 +286,11 @@ static void free_table(struct rcu_head *head)
 
 static void free_version(struct rcu_head *head)
 {
-    free(caa_container_of(head, struct version, rcu));
+    struct version *version = caa_container_of(head, struct version, rcu);
+    struct users *users = version->owner;
+    pthread_mutex_lock(&users->lock);
+    version_free(users, version);
+    pthread_mutex_unlock(&users->lock);
 }
 
 static void count_memory(struct users *users, size_t more, size_t less)
@@ -329,16 +367,13 @@ static struct user *find_id(struct users *users, int64_t id)
     return index == ID_TABLE_NONE ? NULL : slot_at(users, index)->user;
 }
 
-static size_t version_bytes(size_t passkey_length)
+static struct user *version_new(struct users *users, const char *passkey, size_t length)
 {
-    return sizeof(struct version) + sizeof(struct user) + passkey_length;
-}
-
-static struct user *version_new(const char *passkey, size_t length)
-{
-    struct version *version = calloc(1, version_bytes(length));
+    struct version *version = memory_take_block(users->versions, version_bytes(length));
     if (version == NULL)
         return NULL;
+    memset(version, 0, version_bytes(length));
+    version->owner = users;
     struct user *user = (struct user *)version->user;
     user->passkey_length = (uint8_t)length;
     memcpy(user->passkey, passkey, length);
@@ -419,7 +454,7 @@ static int put(struct users *users, const struct user_facts *facts)
         old = holder; /* registered itself by announcing: now it gets its row's id */
     if (holder != NULL && holder != old)
         return -EEXIST;
-    struct user *user = version_new(facts->passkey, length);
+    struct user *user = version_new(users, facts->passkey, length);
     if (user == NULL)
         return -ENOMEM;
     fill(user, facts);
@@ -434,7 +469,7 @@ static int put(struct users *users, const struct user_facts *facts)
             result = 1; /* nothing new: the old version stays */
     }
     if (result != 0)
-        free(version_of(user));
+        version_free(users, version_of(user));
     return result < 0 ? result : 0;
 }
 
@@ -450,7 +485,7 @@ static void set_gone(struct users *users, struct user *old)
 {
     if (old->flags & USER_GONE)
         return;
-    struct user *user = version_new(old->passkey, old->passkey_length);
+    struct user *user = version_new(users, old->passkey, old->passkey_length);
     if (user == NULL)
         return; /* stays known until the next complete look */
     memcpy(user->user_id, old->user_id, sizeof user->user_id);
@@ -484,7 +519,7 @@ const struct user *users_register(struct users *users, const char *passkey, size
     pthread_mutex_lock(&users->lock);
     const struct user *user = users_find(users, passkey, length);
     if (user == NULL && users->known < max) {
-        struct user *fresh = version_new(passkey, length);
+        struct user *fresh = version_new(users, passkey, length);
         if (fresh != NULL) {
             fresh->upload_percent = 100;
             fresh->download_percent = 100;
@@ -493,7 +528,7 @@ const struct user *users_register(struct users *users, const char *passkey, size
                 user = fresh;
                 *made = true;
             } else {
-                free(version_of(fresh));
+                version_free(users, version_of(fresh));
             }
         }
     }
