@@ -10,9 +10,6 @@ static const uint8_t hex_values[256] = {
     ['A'] = 11, ['B'] = 12, ['C'] = 13, ['D'] = 14, ['E'] = 15, ['F'] = 16,
 };
 
-/* Letters, digits, - and _, as a bit for each of ASCII's characters. */
-static const uint32_t passkey_characters[4] = {0, 0x03ff2000, 0x87fffffe, 0x07fffffe};
-
 /* A path is at most three segments long, one more than any that is known. */
 enum { SEGMENTS_KEPT = 3 };
 
@@ -97,12 +94,13 @@ bool route_passkey_is_well_formed(const char *text, size_t length)
 {
     if (length < 1 || length > PASSKEY_MAX)
         return false;
+    unsigned strangers = 0; /* counted without branches: this is done for each announce */
     for (size_t i = 0; i < length; i++) {
-        unsigned char c = (unsigned char)text[i];
-        if (c >= 128 || (passkey_characters[c / 32] >> (c % 32) & 1) == 0)
-            return false;
+        unsigned c = (uint8_t)text[i];
+        unsigned is_letter = (c | 0x20) - 'a' < 26, is_digit = c - '0' < 10;
+        strangers += !(is_letter | is_digit | (c == '-') | (c == '_'));
     }
-    return true;
+    return strangers == 0;
 }
 
 /* Takes a still encoded passkey. Returns false for a bad escape. */

@@ -13,7 +13,7 @@ enum {
     TICK_MS = 20,
     WALK_BUDGET_MIN = 512,   /* torrents or slots looked at in a tick by expiry */
     WALK_BUDGET_MAX = 20000, /* some 100 µs */
-    WALK_TICKS = 250,        /* ticks that a walk over a middling store takes: 5 s */
+    WALK_TICKS = 1000,       /* ticks that a walk over a middling store takes: 20 s */
     CENSUS_BUDGET = 4096,
     POOLS_AT_START = 3,
     RING_RECORDS = 32768, /* a worker's deltas while the ledger waits for the disk: 0.1 s of the highest rate */
@@ -105,11 +105,18 @@ static struct pool *change_pool(struct worker *worker)
     return full;
 }
 
+/* The pool of the last batch is the next one's where nothing came meanwhile: its memory is in the cache still. */
 static void give_back_pool(struct worker *worker, struct pool *pool)
 {
     if (pool->peers_max != worker->pool->peers_max) { /* of before a reload */
         pool_free(pool);
         return;
+    }
+    if (worker->pool->count == 0) {
+        struct pool *unused = worker->pool;
+        worker->pool = pool;
+        pool->count = 0;
+        pool = unused;
     }
     pool->next = worker->spare_pools;
     worker->spare_pools = pool;
