@@ -14,7 +14,7 @@
 enum {
     MAIL_LIMIT = 16384, /* pieces that may wait at a worker before announces are refused */
     HOOKS_MAX = 4,
-    HELD_POOLS_MAX = 256, /* batches that may wait for the disk (durability: strict) before announces are refused */
+    HELD_POOLS_MAX = 1024, /* batches that may wait for the disk (durability: strict) before announces are refused */
 };
 
 /* Announces of one batch with room for their peers. Several, because a reply may already begin the next batch. */
