@@ -9,6 +9,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/background.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "daemon/snapshot_file.h"
@@ -232,6 +233,7 @@ static void *run(void *argument)
 {
     struct state *state = argument;
     pthread_setname_np(pthread_self(), "snapshot");
+    background_give_way();
     int64_t next_ns = clock_monotonic_ns() + SAVE_EVERY_S * INT64_C(1000000000);
     users_thread_register();
     while (pause_is_over(state)) {

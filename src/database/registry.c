@@ -13,6 +13,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "base/background.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "database/lists.h"
@@ -310,6 +311,7 @@ static void *registry_run(void *argument)
 {
     struct registry *registry = argument;
     users_thread_register();
+    background_give_way();
     /* Started without the database: it is to be noticed as soon as it is there. */
     int64_t retry_ms = registry->is_away ? RETRY_FIRST_MS : 0;
     for (;;) {

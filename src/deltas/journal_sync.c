@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/background.h"
 #include "base/clock.h"
 #include "base/log.h"
 
@@ -61,6 +62,7 @@ static void remove_doomed(struct journal *journal)
 static void *sync_main(void *argument)
 {
     struct journal *journal = argument;
+    background_short_turns();
     pthread_mutex_lock(&journal->mutex);
     for (;;) {
         if (journal->sync_state == SYNC_RUNNING) {

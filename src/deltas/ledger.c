@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/background.h"
 #include "base/clock.h"
 #include "base/log.h"
 
@@ -197,6 +198,7 @@ static void wait_for_placing(struct ledger *ledger)
 void *ledger_main(void *argument)
 {
     struct ledger *ledger = argument;
+    background_short_turns();
     wait_for_placing(ledger);
     for (;;) {
         int64_t now = clock_monotonic_ns();

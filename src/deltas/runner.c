@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/background.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "deltas/thread.h"
@@ -405,6 +406,7 @@ static bool run_batch(struct runner *runner, uint64_t limit)
 static void *runner_main(void *argument)
 {
     struct runner *runner = argument;
+    background_give_way();
     take_options(runner);
     if (learn_position(runner)) {
         uint64_t limit = 0;
