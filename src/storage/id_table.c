@@ -17,11 +17,16 @@ void id_table_clear(struct id_table *ids)
     *ids = (struct id_table){.entries = NULL};
 }
 
+static uint64_t home_of(int64_t id)
+{
+    uint64_t mixed = (uint64_t)id * UINT64_C(0x9e3779b97f4a7c15);
+    return mixed >> 32 ^ mixed;
+}
+
 /* Where the id stands, or would stand. */
 static struct id_entry *place_of(const struct id_table *ids, int64_t id)
 {
-    uint64_t mixed = (uint64_t)id * UINT64_C(0x9e3779b97f4a7c15);
-    uint64_t i = mixed >> 32 ^ mixed;
+    uint64_t i = home_of(id);
     while (ids->entries[i & ids->mask].id != 0 && ids->entries[i & ids->mask].id != id)
         i++;
     return &ids->entries[i & ids->mask];
@@ -53,4 +58,9 @@ uint32_t id_table_find(const struct id_table *ids, int64_t id)
 {
     const struct id_entry *entry = place_of(ids, id);
     return id == 0 || entry->id == 0 ? ID_TABLE_NONE : entry->index;
+}
+
+void id_table_prefetch(const struct id_table *ids, int64_t id)
+{
+    __builtin_prefetch(&ids->entries[home_of(id) & ids->mask]);
 }

@@ -28,4 +28,7 @@ void id_table_put(struct id_table *ids, int64_t id, uint32_t index);
 /* ID_TABLE_NONE: nobody has the id; nobody has 0. */
 uint32_t id_table_find(const struct id_table *ids, int64_t id);
 
+/* Fetches the cache line that a search will look at. */
+void id_table_prefetch(const struct id_table *ids, int64_t id);
+
 #endif

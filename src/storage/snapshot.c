@@ -164,30 +164,63 @@ static void read_session(struct reader *reader, struct delta *delta)
     delta->left = session->left;
 }
 
-static int read_group(struct reader *in, const struct snapshot_reader *reader)
+/* Sessions are decoded some ahead of where they are taken, so that what taking them will touch is fetched meanwhile. */
+enum { AHEAD = 16 };
+
+struct decoding {
+    const struct snapshot_reader *reader;
+    struct delta deltas[AHEAD];
+    unsigned count;
+};
+
+static int take_all(struct decoding *decoding)
 {
-    struct delta delta = {.event = EVENT_NONE};
-    reader_get(in, delta.info_hash, sizeof delta.info_hash);
-    delta.torrent_id = (int64_t)reader_get_varint(in);
+    int result = 0;
+    for (unsigned i = 0; i < decoding->count && result == 0; i++)
+        result = decoding->reader->session(decoding->reader->context, &decoding->deltas[i]);
+    decoding->count = 0;
+    return result;
+}
+
+static int decode_session(struct decoding *decoding, struct reader *in, const struct delta *group)
+{
+    struct delta *delta = &decoding->deltas[decoding->count];
+    memcpy(delta->info_hash, group->info_hash, sizeof delta->info_hash);
+    delta->torrent_id = group->torrent_id;
+    read_session(in, delta);
+    if (in->failed)
+        return -EBADMSG;
+    if (decoding->reader->expect != NULL)
+        decoding->reader->expect(decoding->reader->context, delta);
+    return ++decoding->count == AHEAD ? take_all(decoding) : 0;
+}
+
+static int decode_mark(struct decoding *decoding, struct reader *in, struct delta *group)
+{
+    int result = take_all(decoding);
+    read_user(in, group);
+    uint32_t seed_s = (uint32_t)reader_get_varint(in);
+    uint32_t leech_s = (uint32_t)reader_get_varint(in);
+    if (result == 0 && !in->failed)
+        decoding->reader->mark(decoding->reader->context, group, seed_s, leech_s);
+    return result;
+}
+
+static int read_group(struct reader *in, struct decoding *decoding)
+{
+    struct delta group = {.event = EVENT_NONE};
+    reader_get(in, group.info_hash, sizeof group.info_hash);
+    group.torrent_id = (int64_t)reader_get_varint(in);
     int64_t deleted_at_s = (int64_t)reader_get_varint(in);
     if (!in->failed && deleted_at_s != 0)
-        reader->torrent(reader->context, delta.info_hash, deleted_at_s);
+        decoding->reader->torrent(decoding->reader->context, group.info_hash, deleted_at_s);
     for (;;) {
         uint8_t part = reader_get_u8(in);
         if (in->failed || part > PART_MARK)
             return -EBADMSG;
         if (part == PART_END)
             return 0;
-        if (part == PART_MARK) {
-            read_user(in, &delta);
-            uint32_t seed_s = (uint32_t)reader_get_varint(in);
-            uint32_t leech_s = (uint32_t)reader_get_varint(in);
-            if (!in->failed)
-                reader->mark(reader->context, &delta, seed_s, leech_s);
-            continue;
-        }
-        read_session(in, &delta);
-        int result = in->failed ? -EBADMSG : reader->session(reader->context, &delta);
+        int result = part == PART_MARK ? decode_mark(decoding, in, &group) : decode_session(decoding, in, &group);
         if (result != 0)
             return result;
     }
@@ -196,10 +229,11 @@ static int read_group(struct reader *in, const struct snapshot_reader *reader)
 int snapshot_read(const uint8_t *data, size_t size, const struct snapshot_reader *reader)
 {
     struct reader in = {.at = data, .end = data + size};
+    struct decoding decoding = {.reader = reader};
     while (!reader_is_at_end(&in)) {
-        int result = read_group(&in, reader);
+        int result = read_group(&in, &decoding);
         if (result != 0)
             return result;
     }
-    return 0;
+    return take_all(&decoding);
 }

@@ -35,6 +35,8 @@ bool snapshot_write(struct snapshot_walk *walk, struct torrents *torrents, struc
 /* What is read back: a session as a delta without amounts, and the seed marks of users with several. */
 struct snapshot_reader {
     void *context;
+    /* Will be given to `session` soon: may fetch what that will touch. May be NULL. */
+    void (*expect)(void *context, const struct delta *delta);
     int (*session)(void *context, const struct delta *delta); /* 0, or negative to stop */
     void (*mark)(void *context, const struct delta *delta, uint32_t seed_s,
                  uint32_t leech_s);                                                 /* delta: user and info hash */

@@ -536,6 +536,13 @@ const struct user *users_register(struct users *users, const char *passkey, size
     return user;
 }
 
+void users_prefetch_id(struct users *users, int64_t id)
+{
+    pthread_mutex_lock(&users->lock);
+    id_table_prefetch(&users->ids, id);
+    pthread_mutex_unlock(&users->lock);
+}
+
 uint32_t users_index_of_id(struct users *users, int64_t id)
 {
     pthread_mutex_lock(&users->lock);
