@@ -273,7 +273,7 @@ static int reserve(struct index *index, uint32_t segments)
     struct index_segment *larger = take_row(index, room);
     if (larger == NULL)
         return -1;
-    if (index->segment_room > 0)
+    if (index->segment_count > 0)
         memcpy(larger, index->segments, index->segment_count * sizeof *larger);
     give_row(index);
     index->segments = larger;
