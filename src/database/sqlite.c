@@ -15,9 +15,9 @@
 enum {
     BUSY_LIMIT_MS = 5000,
     BUSY_STEP_MS = 20,
-    CACHE_KIB = 65536,
-    CHECKPOINT_PAGES = 8192, /* a checkpoint writes the file once for many commits */
-    WAL_LIMIT_BYTES = 64 * 1024 * 1024,
+    CACHE_KIB = 131072,
+    CHECKPOINT_PAGES = 32768, /* a checkpoint writes the file once for many commits */
+    WAL_LIMIT_BYTES = 128 * 1024 * 1024,
     FILE_MODE = 0660, /* without what the umask takes: passkeys are nothing for everybody */
 };
 
