@@ -256,3 +256,27 @@ Test(swarm, time_of_last_announce_survives_packing)
     session_set_last_ms(session, 5); /* before the base: the earliest that can be told */
     cr_expect_eq(session_last_ms(session), TIME_BASE_MS);
 }
+
+Test(swarm, tidying_empties_sparse_pages_and_keeps_every_session)
+{
+    enum { COUNT = 9000, KEPT = 4 }; /* one-session swarms on several pages, of which a quarter stays */
+    static struct torrent *small[COUNT];
+    for (uint32_t i = 0; i < COUNT; i++) {
+        uint8_t bytes[PEER_ID_BYTES] = "-qB4630-";
+        memcpy(bytes + 8, &i, sizeof i);
+        small[i] = torrents_add(torrents, bytes);
+        cr_assert_eq(swarm_add(torrents, small[i], i, bytes), 0);
+        swarm_session(small[i], 0)->uploaded = i;
+    }
+    for (uint32_t i = 0; i < COUNT; i++)
+        if (i % KEPT != 0)
+            swarm_remove(torrents, small[i], 0);
+    size_t before = torrents_session_memory(torrents);
+    for (uint32_t i = 0; i < COUNT; i++)
+        swarm_tidy(torrents, small[i]);
+    cr_expect_lt(torrents_session_memory(torrents), before / 2 + before / 4);
+    for (uint32_t i = 0; i < COUNT; i += KEPT) {
+        cr_assert_eq(swarm_user(small[i], 0), i);
+        cr_assert_eq(swarm_session(small[i], 0)->uploaded, i);
+    }
+}
