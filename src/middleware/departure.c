@@ -51,18 +51,25 @@ void departure_note(const struct context *context, struct torrent *torrent, cons
         torrent->next_expiry_s = due_s;
 }
 
-static bool has_company(const struct torrent *torrent, uint32_t user)
+/* The user's sessions in the swarm, tombstones included; 2 where there are more. */
+static int sessions_up_to_two(const struct torrent *torrent, uint32_t user)
 {
     struct swarm_walk walk;
-    return swarm_first_of_user(torrent, user, &walk) != SLOT_NONE && swarm_next_of_user(&walk) != SLOT_NONE;
+    if (swarm_first_of_user(torrent, user, &walk) == SLOT_NONE)
+        return 0;
+    return swarm_next_of_user(&walk) == SLOT_NONE ? 1 : 2;
 }
 
-/* Forgets a tombstone, and the user's seed mark where no two sessions are left that it could be for. */
+/*
+ * Forgets a tombstone, and the user's seed mark where no two sessions are left that it could be for. Where marks are
+ * kept longer, the one session left may still need it.
+ */
 static void forget(struct context *context, struct torrent *torrent, uint32_t slot)
 {
     uint32_t user = swarm_user(torrent, slot);
     swarm_remove(context->torrents, torrent, slot);
-    if (!departure_keeps_marks(context->config) && !has_company(torrent, user))
+    int least = departure_keeps_marks(context->config) ? 1 : 2;
+    if (sessions_up_to_two(torrent, user) < least)
         seed_marks_drop(torrents_seed_marks(context->torrents), torrent_number(torrent), user);
 }
 

@@ -2,6 +2,7 @@
 #include "middleware/departure.h"
 
 #include "chain_fixture.h"
+#include "storage/seed_marks.h"
 
 enum { TORRENT = 3, LIFETIME = 4200, TOMBSTONE_LIFETIME = 10000, LARGE = 500 };
 
@@ -146,4 +147,103 @@ Test(departure, full_ring_keeps_the_silent_until_there_is_room)
     fixture.context.ring = roomy;
     walk(100, 1);
     cr_expect_eq(the_torrent()->leechers, 0);
+}
+
+/* --- marks of seed time --- */
+
+static bool has_mark(int user)
+{
+    struct seed_marks *marks = torrents_seed_marks(fixture.context.torrents);
+    users_read_begin();
+    uint32_t index = users_find_id(fixture.context.users, user)->index;
+    users_read_end();
+    return seed_marks_find(marks, torrent_number(the_torrent()), index) != NULL;
+}
+
+/* Two seeding sessions of user 1: the second is covered until `seconds` from now, and out. */
+static void cover(int64_t seconds)
+{
+    say(1, 1, EVENT_STARTED, 0, 0);
+    say(1, 2, EVENT_STARTED, 100, 0);
+    wait_s(seconds);
+    cr_assert_eq(say(1, 2, EVENT_NONE, 100, 0)->credit.seed_time_s, seconds);
+    say(1, 2, EVENT_STOPPED, 100, 0);
+    cr_assert(has_mark(1));
+}
+
+/* A late `stopped` counts no time, and so leaves the mark. */
+static void leave_a_mark_with_two_tombstones(void)
+{
+    say(1, 1, EVENT_STARTED, 100, 0);
+    say(1, 2, EVENT_STARTED, 100, 0);
+    wait_s(30);
+    say(1, 1, EVENT_NONE, 200, 0);
+    say(1, 2, EVENT_NONE, 200, 0);
+    say(1, 1, EVENT_STOPPED, 100, 0);
+    say(1, 2, EVENT_STOPPED, 100, 0);
+    cr_assert_eq(the_torrent()->tombstones, 2);
+    cr_assert(has_mark(1));
+}
+
+Test(departure, mark_goes_with_the_tombstones_that_it_was_for)
+{
+    leave_a_mark_with_two_tombstones();
+    wait_s(TOMBSTONE_LIFETIME + 1);
+    walk(1, 1);
+    cr_expect_eq(swarm_total(the_torrent()), 1);
+    cr_expect_not(has_mark(1), "one session needs none");
+}
+
+Test(departure, mark_stays_while_two_sessions_need_it)
+{
+    leave_a_mark_with_two_tombstones();
+    for (int i = 0; i <= 4; i++) {
+        say(1, 3, EVENT_NONE, 0, 0);
+        say(1, 4, EVENT_NONE, 0, 0);
+        wait_s(TOMBSTONE_LIFETIME / 5);
+        cr_assert_eq(say(1, 3, EVENT_NONE, 0, 0)->credit.seed_time_s, TOMBSTONE_LIFETIME / 5);
+    }
+    wait_s(1);
+    walk(100, 1);
+    cr_assert_eq(swarm_total(the_torrent()), 2, "the tombstones are forgotten");
+    cr_expect_eq(say(1, 4, EVENT_NONE, 0, 0)->credit.seed_time_s, 1);
+    cr_expect_eq(say(1, 3, EVENT_NONE, 0, 0)->credit.seed_time_s, 0);
+}
+
+/* A gap that counts may be longer than a tombstone's life: what its mark covers is not counted again. */
+#define SHORT_TOMBSTONES                                           \
+    "tracker: {peer_lifetime: 4200s, tombstone_lifetime: 4200s}\n" \
+    "middleware: {privtrak: {seed_time_gap: 9000s}, limits: {sessions_per_torrent: 50}}\n"
+
+static void open_with_short_tombstones(void)
+{
+    tear_down();
+    fixture_open(&fixture, SHORT_TOMBSTONES);
+}
+
+Test(departure, mark_outlives_a_tombstone_that_lives_shorter_than_a_gap)
+{
+    open_with_short_tombstones();
+    for (int i = 0; i < 2 * SWARM_SMALL_SLOTS; i++) /* so many that an announce expires nobody */
+        say(2 + i % 7, 10 + i, EVENT_STARTED, 0, 10);
+    cover(100);
+    wait_s(LIFETIME + 1);
+    walk(1, 1);
+    cr_assert_eq(the_torrent()->tombstones, 0);
+    cr_assert_eq(the_torrent()->seeders, 1, "not looked at yet");
+    cr_expect_eq(say(1, 1, EVENT_NONE, 0, 0)->credit.seed_time_s, LIFETIME + 1);
+    cr_expect_not(has_mark(1), "alone, and counted");
+}
+
+Test(departure, mark_that_is_kept_goes_with_the_last_tombstone)
+{
+    open_with_short_tombstones();
+    leave_a_mark_with_two_tombstones();
+    wait_s(LIFETIME + 1);
+    walk(1, 1);
+    cr_expect_eq(swarm_total(the_torrent()), 1);
+    cr_expect(has_mark(1));
+    walk(100, 1);
+    cr_expect_eq(swarm_total(the_torrent()), 0);
+    cr_expect_not(has_mark(1));
 }
