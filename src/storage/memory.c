@@ -18,7 +18,7 @@ enum {
     REGION_BYTES = 4 * 1024 * 1024, /* two huge pages: a small tracker stays small */
     HEAD_BYTES = 64,                /* of a page, so that chunks of whole cache lines stand on cache lines */
     UNUSED_SHARE = 32,              /* a class with more than 1 / 32 of its chunks unused is worth tidying */
-    POOL_KEEPS_PAGES = 8,           /* free pages beyond these give their memory back to the kernel */
+    POOL_KEEPS_PAGES = 8,           /* free pages beyond these give their memory back, and break up a huge page */
 };
 
 /* The head of a page; chunks follow. Pages stand at multiples of PAGE_BYTES, so a chunk finds its page by its address. */
@@ -48,7 +48,7 @@ struct memory {
     size_t total[MEMORY_CLASSES];
     struct page_list with_room[MEMORY_CLASSES];
     struct page_list pool;
-    size_t pool_pages;
+    size_t pool_kept; /* of its pages: those whose memory the kernel has not got back */
     struct region *regions;
     size_t used_bytes;
 };
@@ -112,7 +112,6 @@ static int add_region(struct memory *memory)
         struct page *page = (struct page *)(void *)(mapping + at - PAGE_BYTES);
         page->is_returned = 1; /* counted as not resident until it is used */
         TAILQ_INSERT_HEAD(&memory->pool, page, entry);
-        memory->pool_pages++;
     }
     return 0;
 }
@@ -128,7 +127,7 @@ static struct page *take_page(struct memory *memory, unsigned class)
         return NULL;
     struct page *page = TAILQ_FIRST(&memory->pool);
     TAILQ_REMOVE(&memory->pool, page, entry);
-    memory->pool_pages--;
+    memory->pool_kept -= !page->is_returned;
     *page = (struct page){.total = (uint32_t)((PAGE_BYTES - HEAD_BYTES) / memory->sizes[class])};
     memory->total[class] += page->total;
     memory->unused[class] += page->total;
@@ -144,7 +143,7 @@ static void return_page(struct memory *memory, unsigned class, struct page *page
     memory->total[class] -= page->total;
     memory->unused[class] -= page->total;
     __atomic_store_n(&memory->used_bytes, memory->used_bytes - PAGE_BYTES, __ATOMIC_RELAXED);
-    page->is_returned = memory->pool_pages >= POOL_KEEPS_PAGES;
+    page->is_returned = memory->pool_kept >= POOL_KEEPS_PAGES;
     ASAN_UNPOISON_MEMORY_REGION(body_of(page), PAGE_BYTES - HEAD_BYTES);
     if (page->is_returned) {
         char *body = (char *)page + 4096; /* all but the part with the head */
@@ -152,8 +151,8 @@ static void return_page(struct memory *memory, unsigned class, struct page *page
         TAILQ_INSERT_TAIL(&memory->pool, page, entry);
     } else {
         TAILQ_INSERT_HEAD(&memory->pool, page, entry);
+        memory->pool_kept++;
     }
-    memory->pool_pages++;
 }
 
 void *memory_take(struct memory *memory, unsigned class)

@@ -66,6 +66,15 @@ Test(memory, chunks_are_aligned)
     }
 }
 
+Test(memory, few_empty_pages_stay_with_us)
+{
+    take(7, 2);
+    const uint8_t *chunk = chunks[7];
+    give(7);
+    cr_assert_eq(memory_take(memory, 2), chunk);
+    cr_expect_eq(chunk[sizes[2] - 1], 7, "the kernel would have given it back empty");
+}
+
 Test(memory, use_grows_by_pages_and_falls_back_to_nothing)
 {
     cr_expect_eq(memory_used(memory), 0);
