@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <fts.h>
 #include <grp.h>
 #include <limits.h>
 #include <pwd.h>
@@ -14,23 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* The state directory is the tracker's own: all that root made in it so far goes to the user. Links are not followed. */
-static int give_away(const char *path, const struct passwd *user, struct error *error)
-{
-    char copy[4096];
-    if (strlcpy(copy, path, sizeof copy) >= sizeof copy)
-        return error_set(error, "state_dir is too long");
-    char *const roots[] = {copy, NULL};
-    FTS *walk = fts_open(roots, FTS_PHYSICAL | FTS_XDEV | FTS_NOCHDIR, NULL);
-    if (walk == NULL)
-        return error_set(error, "%s: %s", path, strerror(errno));
-    int result = 0;
-    for (FTSENT *entry; result == 0 && (entry = fts_read(walk)) != NULL;)
-        if (entry->fts_info != FTS_DP && lchown(entry->fts_accpath, user->pw_uid, user->pw_gid) != 0)
-            result = error_set(error, "cannot give %s to %s: %s", entry->fts_path, user->pw_name, strerror(errno));
-    fts_close(walk);
-    return result;
-}
+#include "base/ownership.h"
 
 /* NULL with a reason where the change cannot be made. */
 static const struct passwd *user_to_become(const char *user, struct error *error)
@@ -71,9 +54,15 @@ int privileges_drop(const char *user, const char *state_dir, struct error *error
         return -1;
     if (geteuid() == entry->pw_uid)
         return 0;
-    if (give_away(state_dir, entry, error) != 0 || take_groups(entry, error) != 0)
+    int root = ownership_open(state_dir, error);
+    if (root < 0)
         return -1;
-    return become(entry, error);
+    /* The state directory is the tracker's own: all that root made in it so far goes to the user. */
+    int result = ownership_give(root, state_dir, entry->pw_uid, entry->pw_gid, error);
+    close(root);
+    if (result == 0)
+        result = take_groups(entry, error);
+    return result == 0 ? become(entry, error) : -1;
 }
 
 /* Goes from a directory to one in it, made where it is missing, and closes the first; no link is followed. -1: failed. */
@@ -200,14 +189,14 @@ int privileges_confine(const char *user, const char *state_dir, struct error *er
         return -1;
     if (geteuid() != 0)
         return error_set(error, "privileges.chroot: only root can lock itself into a directory");
-    int root = open(state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int root = ownership_open(state_dir, error);
     if (root < 0)
-        return error_set(error, "%s: %s", state_dir, strerror(errno));
+        return -1;
     int result = make_way(root, state_dir, error);
     if (result == 0)
         result = furnish(root, entry, error);
     if (result == 0)
-        result = give_away(state_dir, entry, error);
+        result = ownership_give(root, state_dir, entry->pw_uid, entry->pw_gid, error);
     if (result == 0)
         result = take_groups(entry, error);
     if (result == 0 && (fchdir(root) != 0 || chroot(".") != 0 || chdir("/") != 0))

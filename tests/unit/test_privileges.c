@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <grp.h>
+#include <limits.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -122,6 +123,9 @@ static int be_refused_without_root(void)
 
 Test(privileges, another_user_needs_root)
 {
+    const struct passwd *user = getpwnam(unprivileged);
+    if (user != NULL && user->pw_uid == geteuid())
+        cr_skip_test("%s is no other user", unprivileged);
     cr_expect_eq(in_child(be_refused_without_root), 0);
 }
 
@@ -217,4 +221,123 @@ Test(privileges, too_long_state_directory_is_refused)
     memset(path, 'x', sizeof path - 1);
     cr_expect_eq(privileges_drop(unprivileged, path, &reason), -1);
     cr_expect_str_eq(reason.text, "state_dir is too long");
+}
+
+/* --- locked into the state directory --- */
+
+static int confine(void)
+{
+    REQUIRE(privileges_confine(unprivileged, folder, &reason) == 0);
+    return 0;
+}
+
+static int look_around_inside(void)
+{
+    struct stat before, after;
+    const struct passwd *user = getpwnam(unprivileged);
+    REQUIRE(user != NULL);
+    uid_t wanted = user->pw_uid;
+    REQUIRE(stat(path_to("file"), &before) == 0);
+    REQUIRE(confine() == 0);
+    REQUIRE(getuid() == wanted && geteuid() == wanted && setuid(0) == -1 && chroot(".") == -1);
+    char place[PATH_MAX];
+    REQUIRE(getcwd(place, sizeof place) != NULL && strcmp(place, "/") == 0);
+    REQUIRE(access(outside, F_OK) == -1 && errno == ENOENT);
+    /* Both the short name and the one of before lead to the same file. */
+    REQUIRE(stat("/file", &after) == 0 && before.st_ino == after.st_ino && after.st_uid == wanted);
+    REQUIRE(stat(path_to("file"), &after) == 0 && before.st_ino == after.st_ino);
+    REQUIRE(stat("/..", &after) == 0 && after.st_uid == wanted);
+    user = getpwnam(unprivileged);
+    REQUIRE(user != NULL && user->pw_uid == wanted && getpwnam("daemon") == NULL);
+    int fd = open(path_to("new"), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    REQUIRE(fd >= 0);
+    return 0;
+}
+
+Test(privileges, confined_process_sees_its_state_under_the_same_names_and_nothing_else)
+{
+    need_root();
+    make_file("file");
+    cr_expect_eq(in_child(look_around_inside), 0);
+    cr_expect_eq(access(path_to("new"), F_OK), 0);
+    cr_expect_eq(access("/etc/hosts", F_OK), access(path_to("etc/hosts"), F_OK));
+    cr_expect_eq(in_child(look_around_inside), 1, "the file is there: it looked at the same directory again");
+    cr_assert_eq(unlink(path_to("new")), 0);
+    cr_expect_eq(in_child(look_around_inside), 0, "a second start");
+}
+
+/* The state directory is the user's from the first start on, and so is what root furnishes at the next. */
+Test(privileges, furniture_is_not_written_through_links)
+{
+    need_root();
+    char file[sizeof outside + 8];
+    (void)snprintf(file, sizeof file, "%s/hosts", outside);
+    cr_assert_eq(mkdir(path_to("etc"), 0755), 0);
+    close(open(file, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+    cr_assert_eq(symlink(file, path_to("etc/hosts")), 0);
+    cr_expect_eq(in_child(confine), 0);
+    struct stat status;
+    cr_expect(stat(file, &status) == 0 && status.st_size == 0 && status.st_uid == 0);
+    cr_expect(lstat(path_to("etc/hosts"), &status) != 0 || S_ISREG(status.st_mode));
+}
+
+static int be_refused(const char *state_dir, const char *text)
+{
+    REQUIRE(privileges_confine(unprivileged, state_dir, &reason) == -1);
+    REQUIRE(strstr(reason.text, text) != NULL);
+    REQUIRE(geteuid() == 0 && access(outside, F_OK) == 0);
+    return 0;
+}
+
+static int confine_with_a_link_for_etc(void)
+{
+    return be_refused(folder, "privileges.chroot: cannot ");
+}
+
+Test(privileges, folder_of_furniture_that_is_a_link_is_refused)
+{
+    need_root();
+    cr_assert_eq(symlink(outside, path_to("etc")), 0);
+    cr_expect_eq(in_child(confine_with_a_link_for_etc), 0);
+    cr_assert_eq(rmdir(outside), 0, "nothing was written there");
+}
+
+Test(privileges, way_to_itself_that_is_a_link_is_refused)
+{
+    need_root();
+    cr_assert_eq(symlink(outside, path_to("tmp")), 0);
+    cr_expect_eq(in_child(confine_with_a_link_for_etc), 0);
+    cr_assert_eq(rmdir(outside), 0, "nothing was written there");
+}
+
+static int confine_in_wrong_places(void)
+{
+    static char long_path[2 * PATH_MAX], up[PATH_MAX];
+    memset(long_path, 'x', sizeof long_path - 1);
+    (void)snprintf(up, sizeof up, "%s/..%s", folder, folder + strlen("/tmp"));
+    return be_refused(up, "allowed a path without ..") != 0 || be_refused(path_to("missing"), "missing: ") != 0 ||
+           be_refused(long_path, "state_dir is too long") != 0;
+}
+
+Test(privileges, confining_into_what_is_no_place_for_it_is_refused)
+{
+    need_root();
+    cr_expect_eq(in_child(confine_in_wrong_places), 0);
+}
+
+static int confine_without_root(void)
+{
+    const struct passwd *user = getpwnam(unprivileged);
+    REQUIRE(user != NULL && (geteuid() != 0 || setuid(user->pw_uid) == 0));
+    REQUIRE(privileges_confine("no-such-user-here", folder, &reason) == -1);
+    REQUIRE(strstr(reason.text, "allowed a user that this machine knows") != NULL);
+    user = getpwuid(geteuid());
+    REQUIRE(user != NULL && privileges_confine(user->pw_name, folder, &reason) == -1);
+    REQUIRE(strcmp(reason.text, "privileges.chroot: only root can lock itself into a directory") == 0);
+    return 0;
+}
+
+Test(privileges, confining_needs_root)
+{
+    cr_expect_eq(in_child(confine_without_root), 0);
 }
