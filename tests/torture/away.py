@@ -3,7 +3,7 @@ import os
 import signal
 import time
 
-from places import Fault
+from places import Fault, Mariadb
 from swarm import Load
 
 
@@ -49,7 +49,7 @@ def load_while_away(daemon, swarm, seconds, lives):
 
 
 def without_database(daemon, swarm, database, quick):
-    """PostgreSQL is stopped before the tracker starts, more than once, and comes back while it runs."""
+    """The server is killed before the tracker starts, more than once, and comes back while it runs."""
     wait_for_log(daemon, "lists read whole=true", 10)
     time.sleep(1.5)  # the cache is written a second after the start
     with Load(swarm, daemon):
@@ -86,11 +86,28 @@ def silent_database(daemon, swarm, database):
 
 def refusals(daemon, database):
     """What waiting does not mend."""
-    base = f"postgresql://privtrak@/torture?host={database.directory}"
     daemon.stop()
-    refused(daemon, base.replace("/torture", "/elsewhere"), 'database "elsewhere" does not exist')
-    refused(daemon, base.replace("privtrak@", "nobody-such@"), 'role "nobody-such" does not exist')
-    database.psql("torture", "ALTER ROLE privtrak PASSWORD 'right'")
+    if isinstance(database, Mariadb):
+        wrong_names_mariadb(daemon, database.url)
+        wrong_passwords_mariadb(daemon, database)
+    else:
+        wrong_names_postgresql(daemon, database.url)
+        wrong_passwords_postgresql(daemon, database)
+    database.crash()
+    refused(daemon, database.url.replace("/torture", "/elsewhere"), "the database is away", "of another database")
+    os.remove(os.path.join(daemon.state, "lists.cache"))
+    refused(daemon, database.url, "the database is away", "lists.cache: No such file")
+    database.start()
+    daemon.start(url=database.url)
+
+
+def wrong_names_postgresql(daemon, url):
+    refused(daemon, url.replace("/torture", "/elsewhere"), 'database "elsewhere" does not exist')
+    refused(daemon, url.replace("privtrak@", "nobody-such@"), 'role "nobody-such" does not exist')
+
+
+def wrong_passwords_postgresql(daemon, database):
+    database.ask("torture", "ALTER ROLE privtrak PASSWORD 'right'")
     rules = os.path.join(database.directory, "data", "pg_hba.conf")
     with open(rules, encoding="ascii") as file:
         kept = file.read()
@@ -99,14 +116,20 @@ def refusals(daemon, database):
             file.write("local all all scram-sha-256\n")
         database.server.send_signal(signal.SIGHUP)
         time.sleep(0.5)
-        refused(daemon, base.replace("privtrak@", "privtrak:wrong@"), "password authentication failed")
-        refused(daemon, base, "no password supplied")
-        database.crash()
-        refused(daemon, base.replace("/torture", "/elsewhere"), "the database is away", "of another database")
-        os.remove(os.path.join(daemon.state, "lists.cache"))
-        refused(daemon, base, "the database is away", "lists.cache: No such file")
+        refused(daemon, database.url.replace("privtrak@", "privtrak:wrong@"), "password authentication failed")
+        refused(daemon, database.url, "no password supplied")
     finally:
         with open(rules, "w", encoding="ascii") as file:
             file.write(kept)
-    database.start()
-    daemon.start(url=base)
+        database.server.send_signal(signal.SIGHUP)
+
+
+def wrong_names_mariadb(daemon, url):
+    refused(daemon, url.replace("/torture", "/elsewhere"), "Unknown database 'elsewhere'")
+    refused(daemon, url.replace("root@", "nobody-such@"), "Access denied for user 'nobody-such'")
+
+
+def wrong_passwords_mariadb(daemon, database):
+    database.ask("", "CREATE USER tracker@localhost IDENTIFIED BY 'right'; GRANT ALL ON torture.* TO tracker@localhost")
+    refused(daemon, database.url.replace("root@", "tracker:wrong@"), "Access denied for user 'tracker'")
+    refused(daemon, database.url.replace("root@", "tracker@"), "Access denied for user 'tracker'")

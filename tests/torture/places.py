@@ -1,4 +1,4 @@
-"""What the tracker stands on: a temporary directory, a database (SQLite, or a PostgreSQL of its own), the daemon.
+"""What the tracker stands on: a temporary directory, a database (SQLite, or a server of its own), the daemon.
 
 Everything is on loopback or Unix sockets, and nothing outlives the program: children get a signal when it dies.
 """
@@ -102,48 +102,94 @@ class Sqlite:
         pass
 
 
-class Postgresql:
-    name = "PostgreSQL"
+class Server:
+    """A database server in a directory of its own, as an unprivileged user where this runs as root."""
+    name = None
+    death = signal.SIGKILL  # what ends it as a crash would
 
     def __init__(self, directory):
-        programs = sorted(glob.glob("/usr/lib/postgresql/*/bin/postgres"))
-        if not programs or not shutil.which("psql"):
-            raise Skip("PostgreSQL is not installed")
-        self.programs = os.path.dirname(programs[-1])
-        self.directory = os.path.join(directory, "pg")
+        self.directory = os.path.join(directory, self.name.lower())
         os.makedirs(self.directory)
         self.user = pwd.getpwnam("nobody") if os.geteuid() == 0 else None
         if self.user:
             os.chmod(directory, 0o755)
             os.chown(self.directory, self.user.pw_uid, self.user.pw_gid)
         self.server = None
-        self.run("initdb", "-D", "data", "-A", "trust", "-U", "privtrak", "-E", "UTF8", "--locale=C", "--no-sync").wait()
-        self.start()
-        self.psql("postgres", "CREATE DATABASE torture")
-        self.url = f"postgresql://privtrak@/torture?host={self.directory}"
 
-    def run(self, program, *arguments):
+    def run(self, *command):
         options = {"user": self.user.pw_uid, "group": self.user.pw_gid, "extra_groups": []} if self.user else {}
         with open(os.path.join(self.directory, "log"), "a", encoding="utf-8") as log:
-            return subprocess.Popen([os.path.join(self.programs, program), *arguments], cwd=self.directory, stdout=log,
-                                    stderr=log, preexec_fn=lambda: LIBC.prctl(1, signal.SIGQUIT), **options)
+            return subprocess.Popen(command, cwd=self.directory, stdout=log, stderr=log,
+                                    preexec_fn=lambda: LIBC.prctl(1, self.death), **options)
 
-    def start(self):
-        self.server = self.run("postgres", "-D", "data", "-k", self.directory, "-c", "listen_addresses=",
-                               "-c", "fsync=off")  # processes are killed here, not the machine
+    def make(self, *command):
+        if self.run(*command).wait() != 0:
+            raise Fault(f"{self.name} cannot be made: " + os.path.join(self.directory, "log"))
+
+    def start_server(self, *command):
+        self.server = self.run(*command)
         end = time.monotonic() + 60
         while time.monotonic() < end:
             try:
-                self.psql("postgres", "SELECT 1")
+                self.ask("", "SELECT 1")
                 return
             except Fault:
                 time.sleep(0.05)
-        raise Fault("PostgreSQL does not start: " + os.path.join(self.directory, "log"))
+        raise Fault(f"{self.name} does not start: " + os.path.join(self.directory, "log"))
 
     def crash(self):
-        """As if it had been killed: no transaction is finished, no checkpoint made."""
-        self.server.send_signal(signal.SIGQUIT)
+        """No transaction is finished, no checkpoint made."""
+        self.server.send_signal(self.death)
         self.server.wait()
+
+    def ask(self, database, sql):
+        """Runs statements in a database ("": the server's own) and returns all rows, as texts."""
+        raise NotImplementedError
+
+    @staticmethod
+    def client(name, command, sql, separator):
+        result = subprocess.run(command, input=sql, capture_output=True, text=True, timeout=60, check=False)
+        if result.returncode != 0:
+            raise Fault(f"{name}: " + result.stderr.strip())
+        return [tuple(line.split(separator)) for line in result.stdout.splitlines()]
+
+    def rows(self, sql):
+        end = time.monotonic() + 30
+        while True:
+            try:
+                return self.ask("torture", sql)
+            except Fault:
+                if time.monotonic() > end:
+                    raise
+                time.sleep(0.1)
+
+    def write(self, statements):
+        self.ask("torture", "BEGIN;" + ";".join(statements) + ";COMMIT;")
+
+    def close(self):
+        if self.server and self.server.poll() is None:
+            self.crash()
+
+
+class Postgresql(Server):
+    name = "PostgreSQL"
+    death = signal.SIGQUIT
+
+    def __init__(self, directory):
+        programs = sorted(glob.glob("/usr/lib/postgresql/*/bin/postgres"))
+        if not programs or not shutil.which("psql"):
+            raise Skip("PostgreSQL is not installed")
+        self.program = programs[-1]
+        super().__init__(directory)
+        self.make(os.path.join(os.path.dirname(self.program), "initdb"), "-D", "data", "-A", "trust", "-U", "privtrak",
+                  "-E", "UTF8", "--locale=C", "--no-sync")
+        self.start()
+        self.ask("", "CREATE DATABASE torture")
+        self.url = f"postgresql://privtrak@/torture?host={self.directory}"
+
+    def start(self):
+        self.start_server(self.program, "-D", "data", "-k", self.directory, "-c", "listen_addresses=",
+                          "-c", "fsync=off")  # processes are killed here, not the machine
 
     def kill_writers(self):
         """SIGKILL for whatever works for the tracker; the server then restarts by itself, with recovery."""
@@ -154,29 +200,44 @@ class Postgresql:
             except ProcessLookupError:
                 pass
 
-    def psql(self, name, sql):
-        result = subprocess.run(["psql", "-XAtq", "-F", "|", "-v", "ON_ERROR_STOP=1", "-h", self.directory, "-U", "privtrak",
-                                 name], input=sql, capture_output=True, text=True, timeout=60)
-        if result.returncode != 0:
-            raise Fault("psql: " + result.stderr.strip())
-        return [tuple(line.split("|")) for line in result.stdout.splitlines()]
+    def ask(self, database, sql):
+        return self.client("psql", ["psql", "-XAtq", "-F", "|", "-v", "ON_ERROR_STOP=1", "-h", self.directory, "-U",
+                                    "privtrak", database or "postgres"], sql, "|")
 
-    def rows(self, sql):
-        end = time.monotonic() + 30
-        while True:
+
+class Mariadb(Server):
+    name = "MariaDB"
+
+    def __init__(self, directory):
+        self.program, maker = shutil.which("mariadbd", path="/usr/sbin"), shutil.which("mariadb-install-db", path="/usr/bin")
+        if not self.program or not maker or not shutil.which("mariadb"):
+            raise Skip("MariaDB is not installed")
+        super().__init__(directory)
+        self.socket = os.path.join(self.directory, "socket")
+        self.make(maker, "--no-defaults", f"--datadir={self.directory}/data", "--auth-root-authentication-method=normal",
+                  "--skip-test-db", "--skip-name-resolve")
+        self.start()
+        self.ask("", "CREATE DATABASE torture")
+        self.url = f"mariadb://root@/torture?socket={self.socket}"
+
+    def start(self):
+        self.start_server(self.program, "--no-defaults", f"--datadir={self.directory}/data", f"--socket={self.socket}",
+                          f"--pid-file={self.directory}/pid", "--skip-networking", "--skip-name-resolve",
+                          "--innodb-buffer-pool-size=32M",
+                          "--innodb-flush-method=nosync")  # processes are killed here, not the machine
+
+    def kill_writers(self):
+        """Breaks whatever connection works for the tracker, in the middle of what it does."""
+        for (number,) in self.rows("SELECT id FROM information_schema.processlist WHERE db = 'torture'"
+                                   " AND command NOT IN ('Sleep', 'Killed') AND id <> connection_id()"):
             try:
-                return self.psql("torture", sql)
-            except Fault:
-                if time.monotonic() > end:
-                    raise
-                time.sleep(0.1)
+                self.ask("", f"KILL CONNECTION {number}")
+            except Fault:  # it has ended by itself
+                pass
 
-    def write(self, statements):
-        self.psql("torture", "BEGIN;" + ";".join(statements) + ";COMMIT;")
-
-    def close(self):
-        if self.server and self.server.poll() is None:
-            self.crash()
+    def ask(self, database, sql):
+        return self.client("mariadb", ["mariadb", "--no-defaults", "-uroot", f"--socket={self.socket}", "-NB",
+                                       *([database] if database else [])], sql, "\t")
 
 
 class Daemon:

@@ -17,7 +17,7 @@ import tempfile
 import time
 import traceback
 
-from places import LIBC, Daemon, Fault, Postgresql, Skip, Sqlite
+from places import LIBC, Daemon, Fault, Mariadb, Postgresql, Skip, Sqlite
 from swarm import Load, Swarm
 import away
 import faults
@@ -25,7 +25,7 @@ import tears
 import upkeep
 
 SCENARIOS = {}
-NOT_QUICK = "reloads", "database_locked"  # the rest takes a minute and a half
+NOT_QUICK = "reloads", "database_locked"  # the rest takes two minutes
 CLONE_NEWNS, CLONE_NEWUSER = 0x20000, 0x10000000
 
 
@@ -183,6 +183,11 @@ def kills_postgresql(options):
 
 
 @scenario
+def kills_mariadb(options):
+    return kill_often(options, Mariadb, options.kills)
+
+
+@scenario
 def reloads(options):
     """SIGHUP a hundred times under load: no connection breaks, nothing is refused, no peer is forgotten."""
     with stage(options, Sqlite) as (daemon, database, swarm):
@@ -316,16 +321,26 @@ def database_locked(options):
     return f"locked for {seconds} s, all delivered {took:.0f} s later, {figures_of(swarm)}; {result}"
 
 
-@scenario
-def database_away(options):
-    """PostgreSQL does not run when the tracker starts; what is its last word on a password refuses the start."""
-    with stage(options, Postgresql) as (daemon, database, swarm):
+def be_away(options, place):
+    with stage(options, place) as (daemon, database, swarm):
         slowest = away.without_database(daemon, swarm, database, options.quick)
         silent = 0 if options.quick else away.silent_database(daemon, swarm, database)
         away.refusals(daemon, database)
         result = swarm.finish(daemon, database)
         daemon.stop()
     return f"slowest start without the database {slowest:.1f} s, before a silent one {silent:.1f} s, {figures_of(swarm)}; {result}"
+
+
+@scenario
+def database_away(options):
+    """PostgreSQL does not run when the tracker starts; what is its last word on a password refuses the start."""
+    return be_away(options, Postgresql)
+
+
+@scenario
+def database_away_mariadb(options):
+    """The same for MariaDB."""
+    return be_away(options, Mariadb)
 
 
 @contextlib.contextmanager

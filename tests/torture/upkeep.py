@@ -26,10 +26,10 @@ def copy_tables(old_path, new, directory):
         cursor = old.execute(f"SELECT * FROM {table} WHERE {condition}")
         path = os.path.join(directory, table + ".csv")
         write_csv(path, cursor.fetchall(), [column[0] for column in cursor.description])
-        new.psql("torture", f"\\copy {table} FROM '{path}' CSV HEADER\n")
+        new.ask("torture", f"\\copy {table} FROM '{path}' CSV HEADER\n")
     old.close()
     for table in ("users", "torrents"):
-        new.psql("torture", f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), (SELECT coalesce(max(id), 1) FROM {table}))")
+        new.ask("torture", f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), (SELECT coalesce(max(id), 1) FROM {table}))")
 
 
 def move(daemon, swarm, old, directory):
