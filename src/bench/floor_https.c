@@ -29,6 +29,10 @@ struct responder {
     size_t reply_bytes;
 };
 
+/*
+ * The same settings as the tracker's, and not its function: what the bare responder does must not change with the
+ * tracker, or what slows both down would not be seen.
+ */
 static SSL_CTX *make_context(const struct floor_settings *settings, struct error *error)
 {
     static const unsigned char session_context[] = "floor";

@@ -388,8 +388,3 @@ uint32_t index_in_segment(const struct index *index, uint32_t segment, uint32_t 
     }
     return INDEX_NONE;
 }
-
-size_t index_bytes(const struct index *index)
-{
-    return (size_t)index->lines * LINE_BYTES + index->segment_room * sizeof *index->segments;
-}

@@ -65,8 +65,6 @@ void index_renumber(struct index *index, uint64_t hash, uint32_t from, uint32_t 
 /* All references of a segment in turn, `at` from 0 on; INDEX_NONE ends. New segments take theirs from earlier ones. */
 uint32_t index_in_segment(const struct index *index, uint32_t segment, uint32_t *at);
 
-size_t index_bytes(const struct index *index);
-
 /* --- searching --- */
 
 static inline const struct index_segment *index_segment_of(const struct index *index, uint64_t hash)
