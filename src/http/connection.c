@@ -7,32 +7,21 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "base/clock.h"
 #include "http/forwarded.h"
 #include "http/handler.h"
+#include "http/output.h"
 #include "http/proxy.h"
 #include "http/tls.h"
-
-/*
- * Replies are gathered up to this many bytes while more requests wait behind
- * them. What one client can make the tracker keep is bounded by this, one
- * reply, and input_size; none of it is kept for an idle connection.
- */
-enum { GATHER_BYTES = 16384 };
 
 /* How long and how much of what a client still sends is thrown away before the connection is closed. */
 enum { LINGER_MS = 2000, LINGER_BYTES = 1 << 20 };
 
 static void on_event(evutil_socket_t fd, short what, void *context);
 
-static int64_t now_ms(void)
-{
-    return clock_monotonic_ns() / 1000000;
-}
-
 static void set_deadline(struct connection *connection, int64_t after_ms)
 {
-    wheel_set(&connection->home->wheel, &connection->timer, now_ms() + after_ms);
+    struct http_worker *home = connection->home;
+    wheel_set(&home->wheel, &connection->timer, home->now_ns / 1000000 + after_ms);
 }
 
 /* Waits for EV_READ, EV_WRITE or, with 0, for nothing. */
@@ -71,72 +60,11 @@ void connection_close(struct connection *connection)
     else
         (void)close(connection->fd);
     buffer_clear(&connection->input);
-    buffer_clear(&connection->output);
+    output_clear(connection);
     TAILQ_REMOVE(&home->connections, connection, link);
     TAILQ_INSERT_HEAD(&home->spare, connection, link);
     atomic_fetch_sub_explicit(&home->listeners->connections, 1, memory_order_relaxed);
     counter_add(&worker_counters(home->worker)->connections, (uint64_t)-1);
-}
-
-/* --- output --- */
-
-static size_t unsent_bytes(const struct connection *connection)
-{
-    return connection->tls != NULL ? tls_unsent(connection) : connection->output.length;
-}
-
-/* All replies made so far are on their way. */
-static void note_sent(struct connection *connection)
-{
-    if (connection->unsent == 0)
-        return;
-    struct latency *latency = &worker_counters(connection->home->worker)->latency[PROTOCOL_HTTP];
-    latency_add(latency, clock_monotonic_ns() - connection->read_ns, connection->unsent);
-    connection->unsent = 0;
-}
-
-/* Returns how many bytes the socket took. */
-static size_t send_some(struct connection *connection, const char *bytes, size_t length)
-{
-    ssize_t sent = send(connection->fd, bytes, length, MSG_NOSIGNAL);
-    if (sent < 0 && errno != EAGAIN && errno != EINTR)
-        connection->is_broken = true;
-    size_t taken = sent > 0 ? (size_t)sent : 0;
-    if (taken < length)
-        connection->is_blocked = !connection->is_broken;
-    return taken;
-}
-
-static void flush_output(struct connection *connection)
-{
-    struct buffer *output = &connection->output;
-    if (output->length > 0 && !connection->is_blocked) {
-        size_t sent = send_some(connection, buffer_bytes(output), output->length);
-        buffer_consume(output, sent);
-    }
-    if (output->length == 0)
-        note_sent(connection);
-}
-
-void connection_respond(struct connection *connection, struct reply reply)
-{
-    connection->unsent++;
-    if (connection->tls != NULL) {
-        tls_write(connection, reply.bytes, reply.length);
-        connection->is_blocked = tls_unsent(connection) > GATHER_BYTES;
-        note_sent(connection);
-        return;
-    }
-    size_t sent = 0;
-    if (!connection->has_more && connection->output.length == 0 && !connection->is_blocked) {
-        sent = send_some(connection, reply.bytes, reply.length);
-        if (sent == reply.length) {
-            note_sent(connection);
-            return;
-        }
-    }
-    if (!connection->is_broken && !buffer_append(&connection->output, reply.bytes + sent, reply.length - sent))
-        connection->is_broken = true;
 }
 
 /* --- input --- */
@@ -205,7 +133,10 @@ static size_t take_request(struct connection *connection, const char *data, size
         used = connection->request.length;
         connection->has_more = used < length;
         connection->is_reading = false;
-        handle_request(connection, data);
+        if (!handle_request(connection, data)) {
+            connection->has_more = connection->must_wait = true;
+            used = 0;
+        }
         request_begin(&connection->request);
         break;
     }
@@ -216,8 +147,8 @@ static size_t take_request(struct connection *connection, const char *data, size
 static size_t take_requests(struct connection *connection, const char *data, size_t length)
 {
     size_t at = 0;
-    while (at < length && connection->has_more && !connection->is_away && !connection->is_blocked &&
-           connection->output.length < GATHER_BYTES) {
+    while (at < length && connection->has_more && !connection->must_wait && !connection->is_blocked &&
+           output_gathered(connection) < GATHER_BYTES) {
         if (connection->state == CONNECTION_PROXY)
             at += take_proxy_header(connection, data + at, length - at);
         else if (connection->state == CONNECTION_OPEN)
@@ -253,7 +184,7 @@ static void end_unfinished(struct connection *connection)
         handle_malformed(connection, 400);
     connection->state = CONNECTION_FINISHING;
     if (connection->tls == NULL)
-        flush_output(connection);
+        output_flush(connection);
 }
 
 static void wait_for_input(struct connection *connection)
@@ -285,10 +216,10 @@ static void settle(struct connection *connection)
     const struct http_worker *home = connection->home;
     if (connection->is_broken) {
         connection_close(connection);
-    } else if (connection->is_away) {
+    } else if (connection->away > 0) {
         wheel_set(&connection->home->wheel, &connection->timer, WHEEL_NEVER);
         wait_for_answer(connection);
-    } else if (unsent_bytes(connection) > 0) {
+    } else if (output_unsent(connection) > 0) {
         set_deadline(connection, (int64_t)home->config->http.idle_timeout_s * 1000);
         watch(connection, EV_WRITE);
     } else if (connection->state == CONNECTION_FINISHING ||
@@ -308,35 +239,23 @@ void connection_run(struct connection *connection)
             buffer_consume(&connection->input, taken);
         }
         if (connection->tls == NULL &&
-            (!connection->is_away || connection->hurries || connection->output.length >= GATHER_BYTES))
-            flush_output(connection);
-        if (connection->is_broken || connection->is_away || connection->is_blocked || !connection->has_more ||
+            (connection->away == 0 || connection->hurries || output_gathered(connection) >= GATHER_BYTES))
+            output_flush(connection);
+        if (connection->is_broken || connection->away > 0 || connection->is_blocked || !connection->has_more ||
             connection->state >= CONNECTION_FINISHING)
             break;
     }
-    if (connection->has_ended && !connection->is_away && !connection->has_more &&
+    if (connection->has_ended && connection->away == 0 && !connection->has_more &&
         connection->state < CONNECTION_FINISHING)
         end_unfinished(connection);
     connection->is_running = false;
     settle(connection);
 }
 
-/* Takes the clocks: the worker's coarse one at most once a millisecond. */
-static void take_time(struct connection *connection)
-{
-    struct http_worker *home = connection->home;
-    int64_t now_ns = clock_monotonic_ns();
-    if (!connection->is_away)
-        connection->read_ns = now_ns;
-    if (now_ns - home->ticked_ns >= 1000000) {
-        home->ticked_ns = now_ns;
-        (void)worker_tick(home->worker);
-    }
-}
-
 void connection_take_input(struct connection *connection, const char *data, size_t length)
 {
-    take_time(connection);
+    if (connection->away == 0)
+        connection->read_ns = connection->home->now_ns;
     connection->has_more = true;
     if (data != connection->home->input) {
         connection->input.length += length;
@@ -353,7 +272,7 @@ void connection_take_input(struct connection *connection, const char *data, size
 
 void connection_continue(struct connection *connection)
 {
-    if (connection->is_running)
+    if (connection->is_running || connection->away > 0)
         return;
     if (!connection->has_more || connection->is_broken) {
         connection_run(connection);
@@ -456,9 +375,10 @@ static void on_event(evutil_socket_t fd, short what, void *context)
 {
     (void)fd;
     struct connection *connection = context;
+    http_worker_take_time(connection->home);
     if ((what & EV_WRITE) != 0) {
         connection->is_blocked = false;
-        flush_output(connection);
+        output_flush(connection);
         connection_run(connection);
     } else if (connection->state == CONNECTION_LINGERING) {
         discard_some(connection);
@@ -473,7 +393,7 @@ void connection_expired(struct wheel_entry *entry)
 {
     struct connection *connection = (struct connection *)(void *)((char *)entry - offsetof(struct connection, timer));
     bool awaits_rest = connection->is_reading && connection->state == CONNECTION_OPEN && connection->input.length > 0;
-    if (!awaits_rest || unsent_bytes(connection) > 0 || connection->is_broken) {
+    if (!awaits_rest || output_unsent(connection) > 0 || connection->is_broken) {
         connection_close(connection);
         return;
     }
@@ -492,7 +412,7 @@ void connection_drain(struct connection *connection)
 {
     if (connection->state == CONNECTION_LINGERING)
         connection_close(connection);
-    else if (connection->tls != NULL || connection->is_tls || connection->is_away || connection->is_blocked)
+    else if (connection->tls != NULL || connection->is_tls || connection->away > 0 || connection->is_blocked)
         connection_run(connection);
     else
         read_some(connection);

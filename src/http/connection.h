@@ -19,6 +19,9 @@ enum connection_state {
     CONNECTION_LINGERING, /* all is said; what the client still sends is thrown away, so that it can read the answer */
 };
 
+/* How many requests of one client may be away. */
+enum { AWAY_MAX = 16 };
+
 struct connection {
     struct event event; /* plain connections; TLS too while the PROXY header is awaited */
     struct http_worker *home;
@@ -26,9 +29,9 @@ struct connection {
     int fd;
     short watched; /* what `event` waits for: EV_READ, EV_WRITE or 0 */
     uint8_t state; /* enum connection_state */
+    uint8_t away;  /* requests that are with the workers: in this worker's batch, in order, or a single one elsewhere */
     bool is_tls;
     bool is_trusted;        /* real_ip_header is believed */
-    bool is_away;           /* a request is with the workers: nothing is parsed until it is answered */
     bool is_running;        /* connection_run is on the stack */
     bool is_resuming;       /* in home->resuming */
     bool is_blocked;        /* the socket takes no more output for now */
@@ -38,16 +41,17 @@ struct connection {
     bool ends_after_input;  /* TLS: it does so with what still waits in the bufferevent */
     bool is_broken;         /* nothing can be sent or received any more */
     bool lingers;           /* the client may be sending still: close so that it can read the answer */
+    bool must_wait;         /* no more is parsed until all that is away is answered */
     bool hurries;           /* gathered replies are not to wait for the one that is away */
-    struct reply_head head; /* for the reply to the request in hand */
+    struct reply_head head; /* for the replies to the request in hand and to what is away */
     struct address peer;    /* the client's, or the proxy's */
     struct request request;
     struct buffer input;  /* what came and is not yet parsed */
-    struct buffer output; /* what is made and not yet sent (plain) */
+    struct buffer output; /* what the socket did not take yet (plain); see output.h */
     struct wheel_entry timer;
     uint64_t generation; /* changes when the connection closes: a late answer is for an earlier one */
-    int64_t read_ns;     /* when the request in hand was read */
-    uint32_t unsent;     /* replies in `output` */
+    int64_t read_ns;     /* when the first request that is away was read */
+    uint32_t unsent;     /* replies that are made and not yet sent */
     size_t discarded;    /* bytes thrown away while lingering */
     TAILQ_ENTRY(connection)
     link;
@@ -61,10 +65,7 @@ void connection_open(struct http_worker *home, int fd, const struct address *pee
 /* Closes it at once. */
 void connection_close(struct connection *connection);
 
-/* Sends a reply, now or together with those of the requests that wait behind. */
-void connection_respond(struct connection *connection, struct reply reply);
-
-/* The request that was away has been answered by connection_respond: goes on. It may close. */
+/* A request that was away has been answered: goes on where it was the last one. It may close. */
 void connection_continue(struct connection *connection);
 
 /* Goes on with a connection of home->resuming. It may close. */

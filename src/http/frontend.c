@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "http/connection.h"
+#include "http/output.h"
 #include "http/tls.h"
 
 /* How many connections one socket accepts a turn, so that those at hand have theirs. */
@@ -20,6 +21,15 @@ enum { ACCEPTS_A_TURN = 64, ACCEPTS_AT_THE_END = 4096 };
 
 /* What is read at once, at least. */
 enum { INPUT_BYTES = 16384 };
+
+void http_worker_take_time(struct http_worker *home)
+{
+    home->now_ns = clock_monotonic_ns();
+    if (home->now_ns - home->ticked_ns >= 1000000) {
+        home->ticked_ns = home->now_ns;
+        (void)worker_tick(home->worker);
+    }
+}
 
 static void pause_accepting(struct http_worker *home)
 {
@@ -58,6 +68,7 @@ static bool accept_one(struct acceptor *acceptor)
         return true;
     }
     struct address peer = address_from_sockaddr((const struct sockaddr *)&storage);
+    http_worker_take_time(home);
     connection_open(home, fd, &peer, acceptor->is_tls);
     return true;
 }
@@ -76,6 +87,7 @@ static void on_resume(evutil_socket_t fd, short what, void *context)
     (void)what;
     struct http_worker *home = context;
     struct connection *connection;
+    http_worker_take_time(home);
     while ((connection = TAILQ_FIRST(&home->resuming)) != NULL)
         connection_resume(connection);
 }
@@ -85,7 +97,8 @@ static void on_tick(evutil_socket_t fd, short what, void *context)
     (void)fd;
     (void)what;
     struct http_worker *home = context;
-    wheel_advance(&home->wheel, clock_monotonic_ns() / 1000000, connection_expired);
+    http_worker_take_time(home);
+    wheel_advance(&home->wheel, home->now_ns / 1000000, connection_expired);
     if (home->accepting_is_paused && !home->is_draining)
         go_on_accepting(home);
 }
@@ -173,11 +186,12 @@ static int start(struct worker *worker, void *context)
     TAILQ_INIT(&home->connections);
     TAILQ_INIT(&home->spare);
     TAILQ_INIT(&home->resuming);
-    wheel_init(&home->wheel, clock_monotonic_ns() / 1000000);
+    http_worker_take_time(home);
+    wheel_init(&home->wheel, home->now_ns / 1000000);
     (void)event_assign(&home->tick, worker_base(worker), -1, EV_PERSIST, on_tick, home);
     (void)event_assign(&home->resume, worker_base(worker), -1, 0, on_resume, home);
     worker_set_frontend(worker, FRONTEND_HTTP, home);
-    home->output = malloc(REPLY_BUFFER_BYTES);
+    home->output = malloc(OUTPUT_BYTES);
     if (home->output == NULL || http_worker_configure(home, worker_config(worker)) != 0 ||
         event_add(&home->tick, &tick) != 0 || add_acceptors(home) != 0) {
         stop(worker, context);

@@ -73,12 +73,18 @@ struct http_worker {
     struct event resume;
     struct event tick;
     struct wheel wheel;
+    int64_t now_ns;    /* taken when an event is handled and when replies were sent; a tick old at most */
     int64_t ticked_ns; /* when the worker's coarse clock was last taken */
 
-    char *input;       /* what was just read; shared by all connections, for most requests come whole */
-    size_t input_size; /* more than max_request */
-    char *output;      /* the reply that is being written */
+    char *input;                  /* what was just read; shared by all connections, for most requests come whole */
+    size_t input_size;            /* more than max_request */
+    char *output;                 /* OUTPUT_BYTES for replies; see output.h */
+    struct connection *gathering; /* whose they are; NULL: nobody's */
+    size_t gathered;              /* and how many bytes */
 };
+
+/* Takes the clock, and the worker's coarse one at most once a millisecond. */
+void http_worker_take_time(struct http_worker *home);
 
 /* Sets what the configuration decides. At start and at each reload. Returns 0 or -1. */
 int http_worker_configure(struct http_worker *home, const struct config *config);

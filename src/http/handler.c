@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "http/connection.h"
+#include "http/output.h"
 #include "http/query.h"
 #include "tracker/route.h"
 
@@ -35,28 +36,38 @@ void handle_malformed(struct connection *connection, unsigned status)
     connection->lingers = true;
     connection->state = CONNECTION_FINISHING;
     count(connection->home, &connection->peer, ACTION_ANNOUNCE, RESULT_MALFORMED);
-    connection_respond(connection, reply_status(connection->home->output, &connection->head, status));
+    output_add(connection, reply_status(output_room(connection), &connection->head, status));
 }
 
 static void answer_status(struct connection *connection, unsigned status)
 {
     count(connection->home, request_source(connection), ACTION_ANNOUNCE, RESULT_MALFORMED);
-    connection_respond(connection, reply_status(connection->home->output, &connection->head, status));
+    output_add(connection, reply_status(output_room(connection), &connection->head, status));
 }
 
 static void answer_failure(struct connection *connection, enum request_action action, const char *reason)
 {
     count(connection->home, request_source(connection), action, RESULT_MALFORMED);
-    connection_respond(connection, reply_failure(connection->home->output, &connection->head, reason, 0));
+    output_add(connection, reply_failure(output_room(connection), &connection->head, reason, 0));
 }
 
-/* The connection that a late answer is for, now free for its next request; NULL: it closed meanwhile. */
+/* One more request is away; `hurries`: those that are answered already are not to wait for it. */
+static void send_away(struct connection *connection, bool hurries)
+{
+    connection->away++;
+    connection->hurries = hurries;
+    connection->must_wait = hurries || connection->away == AWAY_MAX;
+}
+
+/* The connection that an answer is for, which has one less away now; NULL: it closed meanwhile. */
 static struct connection *take_back(void *data, uint64_t tag)
 {
     struct connection *connection = data;
-    if (connection->generation != tag || !connection->is_away)
+    if (connection->generation != tag || connection->away == 0)
         return NULL;
-    connection->is_away = false;
+    if (--connection->away > 0)
+        return connection;
+    connection->must_wait = false;
     if (connection->home->is_draining && !connection->has_more) {
         connection->head.closes = true;
         connection->state = CONNECTION_FINISHING;
@@ -73,7 +84,7 @@ static void announce_answered(struct worker *worker, struct announce *announce)
     struct connection *connection = take_back(announce->origin_data, announce->origin_tag);
     if (connection == NULL)
         return;
-    connection_respond(connection, reply_announce(home->output, &connection->head, announce));
+    output_add(connection, reply_announce(output_room(connection), &connection->head, announce));
     connection_continue(connection);
 }
 
@@ -86,15 +97,16 @@ static void scrape_answered(struct worker *worker, struct scrape *scrape)
         connection = take_back(scrape->origin_data, scrape->origin_tag);
     }
     if (connection != NULL) {
-        connection_respond(connection, reply_scrape(home->output, &connection->head, scrape));
+        output_add(connection, reply_scrape(output_room(connection), &connection->head, scrape));
         connection_continue(connection);
     }
     free(scrape); /* the first member of its http_scrape */
 }
 
 /*
- * Gathered replies may wait for an answer of this worker's own batch, which comes
- * within this turn of the event loop, but not for another worker or the disk.
+ * An announce of this worker's own batch is answered within this turn of the event
+ * loop, and behind those that joined the batch before it; one that waits for
+ * another worker or for the disk is not.
  */
 static bool comes_late(const struct http_worker *home, const uint8_t *info_hash)
 {
@@ -102,25 +114,30 @@ static bool comes_late(const struct http_worker *home, const uint8_t *info_hash)
            home->config->deltas.durability == DURABILITY_STRICT;
 }
 
-static void handle_announce(struct connection *connection, struct route *route, const char *query, size_t length)
+static bool handle_announce(struct connection *connection, struct route *route, const char *query, size_t length)
 {
     static const struct announce_origin origin = {.reply = announce_answered};
     struct http_worker *home = connection->home;
-    struct announce *announce = worker_announce(home->worker);
+    struct announce *announce = worker_announce(home->worker); /* may run the batch, and so answer what is away */
     announce->source = *request_source(connection);
     const char *fault = query_read_announce(announce, route, query, length);
+    bool is_late = fault == NULL && comes_late(home, announce->info_hash);
+    if (connection->away > 0 && (fault != NULL || is_late)) {
+        worker_discard(home->worker, announce);
+        return false;
+    }
     if (fault != NULL) {
         worker_discard(home->worker, announce);
         answer_failure(connection, ACTION_ANNOUNCE, fault);
-        return;
+        return true;
     }
     announce->protocol = PROTOCOL_HTTP;
     announce->origin = &origin;
     announce->origin_data = connection;
     announce->origin_tag = connection->generation;
-    connection->is_away = true;
-    connection->hurries = comes_late(home, announce->info_hash);
+    send_away(connection, is_late);
     worker_submit(home->worker, announce);
+    return true;
 }
 
 static struct http_scrape *scrape_new(const struct connection *connection, const struct route *route,
@@ -156,14 +173,13 @@ static void handle_scrape(struct connection *connection, struct route *route, co
     struct http_scrape *made = scrape_new(connection, route, info_hashes, hash_count);
     if (made == NULL) {
         count(home, request_source(connection), ACTION_SCRAPE, RESULT_OVERLOAD);
-        connection_respond(connection, reply_failure(home->output, &connection->head, "tracker out of memory", 60));
+        output_add(connection, reply_failure(output_room(connection), &connection->head, "tracker out of memory", 60));
         return;
     }
     made->scrape.reply = scrape_answered;
     made->scrape.origin_data = connection;
     made->scrape.origin_tag = connection->generation;
-    connection->is_away = true;
-    connection->hurries = true;
+    send_away(connection, true);
     worker_scrape(home->worker, &made->scrape);
 }
 
@@ -171,37 +187,54 @@ static void handle_scrape(struct connection *connection, struct route *route, co
 static void answer_head(struct connection *connection, enum request_action action)
 {
     count(connection->home, request_source(connection), action, RESULT_OK);
-    connection_respond(connection, reply_headers_only(connection->home->output, &connection->head));
+    output_add(connection, reply_headers_only(output_room(connection), &connection->head));
 }
 
-void handle_request(struct connection *connection, const char *data)
+/* All that may be said of a request at once, whatever it asks for. */
+static struct reply_head head_of(const struct connection *connection)
 {
     const struct request *request = &connection->request;
     const struct http_worker *home = connection->home;
-    connection->head = (struct reply_head){
+    return (struct reply_head){
         .closes = !request_keeps_alive(request) || !home->config->http.keepalive ||
                   (home->is_draining && !connection->has_more),
         .is_http10 = request->is_http10,
         .no_body = request->method == METHOD_HEAD,
     };
-    if (connection->head.closes)
+}
+
+/* Behind requests that are away only an announce can be handled, and where its reply gets the same head. */
+static bool may_join(const struct connection *connection, const struct reply_head *head, const struct route *route)
+{
+    return connection->away == 0 || (route->action == ROUTE_ANNOUNCE && connection->request.method == METHOD_GET &&
+                                     memcmp(head, &connection->head, sizeof *head) == 0);
+}
+
+bool handle_request(struct connection *connection, const char *data)
+{
+    const struct request *request = &connection->request;
+    struct reply_head head = head_of(connection);
+    struct route route = {.action = ROUTE_NONE};
+    if (request->method != METHOD_OTHER)
+        route_parse_path(&route, data + request->path_at, request->path_length, false);
+    if (!may_join(connection, &head, &route))
+        return false;
+    connection->head = head;
+    if (head.closes)
         connection->state = CONNECTION_FINISHING;
     connection->lingers = request->has_body;
-    if (request->method == METHOD_OTHER) {
-        answer_status(connection, 405);
-        return;
-    }
-    struct route route;
-    route_parse_path(&route, data + request->path_at, request->path_length, false);
     const char *query = data + request->query_at;
-    if (route.bad_escape)
+    if (request->method == METHOD_OTHER)
+        answer_status(connection, 405);
+    else if (route.bad_escape)
         answer_status(connection, 400);
     else if (route.action == ROUTE_NONE)
         answer_status(connection, 404);
     else if (request->method == METHOD_HEAD)
         answer_head(connection, route.action == ROUTE_ANNOUNCE ? ACTION_ANNOUNCE : ACTION_SCRAPE);
     else if (route.action == ROUTE_ANNOUNCE)
-        handle_announce(connection, &route, query, request->query_length);
+        return handle_announce(connection, &route, query, request->query_length);
     else
         handle_scrape(connection, &route, query, request->query_length);
+    return true;
 }

@@ -5,11 +5,12 @@
 #include <string.h>
 #include <xxhash.h>
 
+#include "http/names.h"
+
 /* What take functions say. Each parameter has a text for both kinds of fault. */
 enum fault { FAULT_NONE, FAULT_VALUE, FAULT_ESCAPE };
 
 struct parameter {
-    const char *name;
     enum fault (*take)(struct announce *announce, const char *value, size_t length);
     const char *missing;
     const char *bad_escape;
@@ -48,27 +49,34 @@ static enum fault plain_digits(char buffer[static NUMBER_BYTES], const char **va
     return fault_of(decoded);
 }
 
+/* So many decimal digits are less than 2^64 whatever they are. */
+enum { DIGITS_SAFE = 19 };
+
 /* Whole decimals up to `max`, which is at most COUNTER_MAX. */
 static bool parse_digits(uint64_t *number, const char *text, size_t length, uint64_t max)
 {
+    const char *end = text + length;
+    while (end - text > DIGITS_SAFE && *text == '0')
+        text++;
+    if (length == 0 || end - text > DIGITS_SAFE)
+        return false;
     uint64_t value = 0;
-    uint64_t tenth = max / 10;
-    for (size_t i = 0; i < length; i++) {
-        unsigned digit = (unsigned)(unsigned char)text[i] - '0';
-        if (digit > 9 || value > tenth)
+    for (; text < end; text++) {
+        unsigned digit = (unsigned)(unsigned char)*text - '0';
+        if (digit > 9)
             return false;
-        value = value * 10 + digit; /* max is small enough for one step past it */
-        if (value > max)
-            return false;
+        value = value * 10 + digit;
     }
+    if (value > max)
+        return false;
     *number = value;
-    return length > 0;
+    return true;
 }
 
 static enum fault take_number(uint64_t *number, const char *value, size_t length, uint64_t max)
 {
     if (parse_digits(number, value, length, max))
-        return FAULT_NONE;
+        return FAULT_NONE; /* as nearly always */
     char buffer[NUMBER_BYTES];
     enum fault fault = plain_digits(buffer, &value, &length);
     if (fault != FAULT_NONE)
@@ -177,6 +185,11 @@ static enum fault take_no_peer_id(struct announce *announce, const char *value, 
 /* Any whole number: negative ones mean the default, and too large ones the largest. */
 static enum fault take_numwant(struct announce *announce, const char *value, size_t length)
 {
+    uint64_t number = INT32_MAX;
+    if (parse_digits(&number, value, length, INT32_MAX)) {
+        announce->numwant = (int32_t)number;
+        return FAULT_NONE;
+    }
     char buffer[NUMBER_BYTES];
     enum fault fault = plain_digits(buffer, &value, &length);
     if (fault != FAULT_NONE || length == 0)
@@ -192,7 +205,6 @@ static enum fault take_numwant(struct announce *announce, const char *value, siz
         if (value[i] < '0' || value[i] > '9')
             return FAULT_VALUE;
     }
-    uint64_t number = INT32_MAX;
     (void)parse_digits(&number, value, length, INT32_MAX);
     announce->numwant = is_negative ? NUMWANT_DEFAULT : (int32_t)number;
     return FAULT_NONE;
@@ -264,75 +276,30 @@ static enum fault take_ipv6(struct announce *announce, const char *value, size_t
 }
 
 #define COUNT_RANGE " is not a whole number from 0 to 9223372036854775807"
-#define PARAMETER(word, problem)                                                                                    \
-    {                                                                                                               \
-        .name = #word, .take = take_##word, .missing = #word " missing", .bad_escape = #word " has a bad % escape", \
-        .bad_value = #word problem,                                                                                 \
+#define PARAMETER(word, problem)                                                                     \
+    {                                                                                                \
+        .take = take_##word, .missing = #word " missing", .bad_escape = #word " has a bad % escape", \
+        .bad_value = #word problem,                                                                  \
     }
 
-/* The required ones first, in the order in which a lack is told. */
+/* All but the passkey, which belongs to the route. */
 static const struct parameter parameters[] = {
-    PARAMETER(info_hash, " is not 20 bytes long"),
-    PARAMETER(peer_id, " is not 20 bytes long"),
-    PARAMETER(port, " is not a whole number from 0 to 65535"),
-    PARAMETER(uploaded, COUNT_RANGE),
-    PARAMETER(downloaded, COUNT_RANGE),
-    PARAMETER(left, COUNT_RANGE),
-    PARAMETER(event, " is malformed"),
-    PARAMETER(compact, " is malformed"),
-    PARAMETER(no_peer_id, " is malformed"),
-    PARAMETER(numwant, " is not a whole number"),
-    PARAMETER(key, " is malformed"),
-    PARAMETER(trackerid, " is malformed"),
-    PARAMETER(corrupt, COUNT_RANGE),
-    PARAMETER(ipv4, " is malformed"),
-    PARAMETER(ipv6, " is malformed"),
-    {.name = "passkey"}, /* belongs to the route, which takes it */
+    [PARAMETER_INFO_HASH] = PARAMETER(info_hash, " is not 20 bytes long"),
+    [PARAMETER_PEER_ID] = PARAMETER(peer_id, " is not 20 bytes long"),
+    [PARAMETER_PORT] = PARAMETER(port, " is not a whole number from 0 to 65535"),
+    [PARAMETER_UPLOADED] = PARAMETER(uploaded, COUNT_RANGE),
+    [PARAMETER_DOWNLOADED] = PARAMETER(downloaded, COUNT_RANGE),
+    [PARAMETER_LEFT] = PARAMETER(left, COUNT_RANGE),
+    [PARAMETER_EVENT] = PARAMETER(event, " is malformed"),
+    [PARAMETER_COMPACT] = PARAMETER(compact, " is malformed"),
+    [PARAMETER_NO_PEER_ID] = PARAMETER(no_peer_id, " is malformed"),
+    [PARAMETER_NUMWANT] = PARAMETER(numwant, " is not a whole number"),
+    [PARAMETER_KEY] = PARAMETER(key, " is malformed"),
+    [PARAMETER_TRACKERID] = PARAMETER(trackerid, " is malformed"),
+    [PARAMETER_CORRUPT] = PARAMETER(corrupt, COUNT_RANGE),
+    [PARAMETER_IPV4] = PARAMETER(ipv4, " is malformed"),
+    [PARAMETER_IPV6] = PARAMETER(ipv6, " is malformed"),
 };
-
-enum {
-    PARAMETER_INFO_HASH = 0,
-    PARAMETER_PASSKEY = 15,
-    PARAMETER_COUNT = sizeof parameters / sizeof parameters[0],
-    PARAMETERS_REQUIRED = 6,
-    LONGEST_NAME = 10,
-};
-
-/* Which parameters have a name of that length, as bits. */
-static const uint32_t parameters_by_length[LONGEST_NAME + 1] = {
-    [3] = 1U << 10,
-    [4] = 1U << 2 | 1U << 5 | 1U << 13 | 1U << 14,
-    [5] = 1U << 6,
-    [7] = 1U << 1 | 1U << 7 | 1U << 9 | 1U << 12 | 1U << PARAMETER_PASSKEY,
-    [8] = 1U << 3,
-    [9] = 1U << 0 | 1U << 11,
-    [10] = 1U << 4 | 1U << 8,
-};
-
-static unsigned find_among(const struct query_pair *pair, uint32_t candidates)
-{
-    for (; candidates != 0; candidates &= candidates - 1) {
-        unsigned number = (unsigned)__builtin_ctz(candidates);
-        if (query_name_is(pair, parameters[number].name))
-            return number;
-    }
-    return PARAMETER_COUNT;
-}
-
-/* The number of the parameter of that name; PARAMETER_COUNT: it is none. Nearly all names are written plainly. */
-static unsigned find_parameter(const struct query_pair *pair)
-{
-    uint32_t same_length = pair->name_length <= LONGEST_NAME ? parameters_by_length[pair->name_length] : 0;
-    for (uint32_t left = same_length; left != 0; left &= left - 1) {
-        unsigned number = (unsigned)__builtin_ctz(left);
-        const char *name = parameters[number].name;
-        if (pair->name[0] == name[0] && memcmp(pair->name, name, pair->name_length) == 0)
-            return number;
-    }
-    if (memchr(pair->name, '%', pair->name_length) != NULL)
-        return find_among(pair, UINT32_MAX >> (32 - PARAMETER_COUNT));
-    return find_among(pair, same_length);
-}
 
 static const char *passkey_fault(const struct route *route)
 {
@@ -343,29 +310,23 @@ static const char *passkey_fault(const struct route *route)
     return NULL;
 }
 
-/* One pair: takes it where its name is known and comes for the first time. */
-static const char *take_pair(struct announce *announce, struct route *route, uint32_t *seen,
-                             const struct query_pair *pair)
+/* Takes a parameter that comes for the first time. */
+static const char *take_parameter(struct announce *announce, unsigned number, uint32_t *seen,
+                                  const struct query_pair *pair)
 {
-    unsigned number = find_parameter(pair);
-    if (number == PARAMETER_COUNT)
-        return NULL;
-    if (number == PARAMETER_PASSKEY) {
-        route_take_query_passkey(route, pair->value, pair->value_length);
-        return NULL;
-    }
+    const struct parameter *parameter = &parameters[number];
     if ((*seen & 1U << number) != 0)
         return number == PARAMETER_INFO_HASH ? "info_hash given twice" : NULL;
     *seen |= 1U << number;
-    switch (parameters[number].take(announce, pair->value, pair->value_length)) {
+    switch (parameter->take(announce, pair->value, pair->value_length)) {
     case FAULT_NONE:
         return NULL;
     case FAULT_ESCAPE:
-        return parameters[number].bad_escape;
+        return parameter->bad_escape;
     case FAULT_VALUE:
         break;
     }
-    return parameters[number].bad_value;
+    return parameter->bad_value;
 }
 
 static void announce_defaults(struct announce *announce)
@@ -384,11 +345,13 @@ const char *query_read_announce(struct announce *announce, struct route *route, 
     const char *fault = NULL;
     uint32_t seen = 0;
     struct query_pair pair;
+    enum parameter_number number;
     announce_defaults(announce);
-    while (query_next(&query, end, &pair)) {
-        const char *next_fault = take_pair(announce, route, &seen, &pair);
-        if (fault == NULL)
-            fault = next_fault; /* the passkey, whose own fault goes before, may still follow */
+    while ((number = names_next(&query, end, &pair)) != PARAMETER_COUNT) {
+        if (number == PARAMETER_PASSKEY)
+            route_take_query_passkey(route, pair.value, pair.value_length);
+        else if (fault == NULL) /* the passkey, whose own fault goes before, may still follow */
+            fault = take_parameter(announce, number, &seen, &pair);
     }
     const char *bad_passkey = passkey_fault(route);
     if (bad_passkey != NULL)
@@ -432,8 +395,8 @@ const char *query_read_scrape(uint8_t (*info_hashes)[INFO_HASH_BYTES], uint32_t 
     const char *fault = NULL;
     uint32_t found = 0;
     struct query_pair pair;
-    while (query_next(&query, end, &pair)) {
-        unsigned number = find_parameter(&pair);
+    enum parameter_number number;
+    while ((number = names_next(&query, end, &pair)) != PARAMETER_COUNT) {
         if (number == PARAMETER_PASSKEY) {
             route_take_query_passkey(route, pair.value, pair.value_length);
         } else if (fault == NULL && number == PARAMETER_INFO_HASH) {

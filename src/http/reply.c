@@ -3,9 +3,6 @@
 
 #include <string.h>
 
-/* No head is longer than this; the body begins here. */
-enum { HEAD_BYTES = 192 };
-
 #define PUT(at, literal) put_bytes((at), "" literal "", sizeof(literal) - 1)
 
 static char *put_bytes(char *at, const void *bytes, size_t length)
@@ -14,19 +11,19 @@ static char *put_bytes(char *at, const void *bytes, size_t length)
     return at + length;
 }
 
-static char *put_number(char *at, uint64_t number)
+static char *put_number(char *at, uint32_t number)
 {
-    char digits[20];
-    size_t count = 0;
-    do {
-        digits[sizeof digits - ++count] = (char)('0' + number % 10);
-        number /= 10;
-    } while (number > 0);
-    return put_bytes(at, digits + sizeof digits - count, count);
+    unsigned count = 1;
+    for (uint64_t limit = 10; number >= limit; limit *= 10)
+        count++;
+    char *end = at + count;
+    for (char *digit = end; digit > at; number /= 10)
+        *--digit = (char)('0' + number % 10);
+    return end;
 }
 
 /* i…e */
-static char *put_integer(char *at, uint64_t number)
+static char *put_integer(char *at, uint32_t number)
 {
     *at++ = 'i';
     at = put_number(at, number);
@@ -37,7 +34,7 @@ static char *put_integer(char *at, uint64_t number)
 /* length:bytes */
 static char *put_string(char *at, const void *bytes, size_t length)
 {
-    at = put_number(at, length);
+    at = put_number(at, (uint32_t)length);
     *at++ = ':';
     return length > 0 ? put_bytes(at, bytes, length) : at;
 }
@@ -95,51 +92,69 @@ static char *put_status_line(char *at, unsigned status)
     return status == 405 ? PUT(at, "Allow: GET, HEAD\r\n") : at;
 }
 
-/* Puts the head before the body, which begins at HEAD_BYTES and ends at `end`. */
-static struct reply finish(char *buffer, const char *end, const struct reply_head *head, unsigned status)
+/* A reply that is being written. */
+struct draft {
+    char *length; /* three digits, to be filled in */
+    char *body;
+};
+
+/* Writes the head. */
+static struct draft begin(char *to, const struct reply_head *head, unsigned status)
 {
-    char text[HEAD_BYTES];
-    char *at = text;
-    char *body = buffer + HEAD_BYTES;
-    size_t body_length = (size_t)(end - body);
-    at = status == 200 ? PUT(at, "HTTP/1.1 200 OK\r\n") : put_status_line(at, status);
+    struct draft draft;
+    char *at = status == 200 ? PUT(to, "HTTP/1.1 200 OK\r\n") : put_status_line(to, status);
     at = PUT(at, "Content-Type: text/plain\r\nContent-Length: ");
-    at = put_number(at, body_length);
-    at = PUT(at, "\r\n");
-    at = put_connection(at, head);
-    size_t head_length = (size_t)(at - text);
-    memcpy(body - head_length, text, head_length);
-    return (struct reply){body - head_length, head_length + (head->no_body ? 0 : body_length)};
+    draft.length = at;
+    at = PUT(at, "000\r\n");
+    draft.body = put_connection(at, head);
+    return draft;
 }
 
-struct reply reply_headers_only(char buffer[static REPLY_BUFFER_BYTES], const struct reply_head *head)
+/* The body ends at `end`: sets its length. Returns that of the whole. */
+static size_t finish(const char *to, const struct draft *draft, char *end, const struct reply_head *head)
 {
-    char *at = PUT(buffer, "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n");
-    at = put_connection(at, head);
-    return (struct reply){buffer, (size_t)(at - buffer)};
+    size_t body_length = (size_t)(end - draft->body);
+    size_t head_length = (size_t)(draft->body - to);
+    if (body_length < 100 || body_length > 999) {
+        char digits[10];
+        size_t count = (size_t)(put_number(digits, (uint32_t)body_length) - digits);
+        char *behind = draft->length + 3;
+        memmove(draft->length + count, behind, (size_t)(end - behind));
+        head_length += count - 3;
+    }
+    (void)put_number(draft->length, (uint32_t)body_length);
+    return head_length + (head->no_body ? 0 : body_length);
 }
 
-struct reply reply_status(char buffer[static REPLY_BUFFER_BYTES], const struct reply_head *head, unsigned status)
+size_t reply_headers_only(char to[static REPLY_BUFFER_BYTES], const struct reply_head *head)
+{
+    char *at = PUT(to, "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n");
+    return (size_t)(put_connection(at, head) - to);
+}
+
+size_t reply_status(char to[static REPLY_BUFFER_BYTES], const struct reply_head *head, unsigned status)
 {
     const char *name = status_name(status);
-    char *at = put_bytes(buffer + HEAD_BYTES, name, strlen(name));
+    struct draft draft = begin(to, head, status);
+    char *at = put_bytes(draft.body, name, strlen(name));
     *at++ = '\n';
-    return finish(buffer, at, head, status);
+    return finish(to, &draft, at, head);
 }
 
-struct reply reply_failure(char buffer[static REPLY_BUFFER_BYTES], const struct reply_head *head, const char *reason,
-                           uint32_t retry_s)
+size_t reply_failure(char to[static REPLY_BUFFER_BYTES], const struct reply_head *head, const char *reason,
+                     uint32_t retry_s)
 {
-    char *at = PUT(buffer + HEAD_BYTES, "d14:failure reason");
+    struct draft draft = begin(to, head, 200);
+    char *at = PUT(draft.body, "d14:failure reason");
     at = put_text(at, reason);
     if (retry_s > 0) {
         at = PUT(at, "8:interval");
         at = put_integer(at, retry_s);
         at = PUT(at, "8:retry in"); /* BEP 31, in minutes */
-        at = put_integer(at, ((uint64_t)retry_s + 59) / 60);
+        at = put_integer(at, retry_s / 60 + (retry_s % 60 > 0));
     }
     *at++ = 'e';
-    return finish(buffer, at, head, 200);
+    return finish(to, &draft, at, head);
 }
 
 /* One list of dictionaries, both families in it. */
@@ -187,9 +202,10 @@ static char *put_peers(char *at, const struct announce *announce)
 }
 
 /* Keys in the order of their bytes: one client throws where they are not. */
-static struct reply answer(char *buffer, const struct reply_head *head, const struct announce *announce)
+static size_t answer(char *to, const struct reply_head *head, const struct announce *announce)
 {
-    char *at = PUT(buffer + HEAD_BYTES, "d8:complete");
+    struct draft draft = begin(to, head, 200);
+    char *at = PUT(draft.body, "d8:complete");
     at = put_integer(at, announce->complete);
     at = PUT(at, "10:downloaded");
     at = put_integer(at, announce->snatches);
@@ -209,23 +225,23 @@ static struct reply answer(char *buffer, const struct reply_head *head, const st
         at = put_text(at, announce->warning);
     }
     *at++ = 'e';
-    return finish(buffer, at, head, 200);
+    return finish(to, &draft, at, head);
 }
 
-struct reply reply_announce(char buffer[static REPLY_BUFFER_BYTES], const struct reply_head *head,
-                            const struct announce *announce)
+size_t reply_announce(char to[static REPLY_BUFFER_BYTES], const struct reply_head *head,
+                      const struct announce *announce)
 {
     if (announce->verdict == VERDICT_ACCEPTED || announce->verdict == VERDICT_EMPTY)
-        return answer(buffer, head, announce);
-    return reply_failure(buffer, head, announce->failure != NULL ? announce->failure : "refused", announce->retry_s);
+        return answer(to, head, announce);
+    return reply_failure(to, head, announce->failure != NULL ? announce->failure : "refused", announce->retry_s);
 }
 
-struct reply reply_scrape(char buffer[static REPLY_BUFFER_BYTES], const struct reply_head *head,
-                          const struct scrape *scrape)
+size_t reply_scrape(char to[static REPLY_BUFFER_BYTES], const struct reply_head *head, const struct scrape *scrape)
 {
     if (scrape->verdict != VERDICT_ACCEPTED)
-        return reply_failure(buffer, head, scrape->failure != NULL ? scrape->failure : "refused", scrape->retry_s);
-    char *at = PUT(buffer + HEAD_BYTES, "d5:filesd");
+        return reply_failure(to, head, scrape->failure != NULL ? scrape->failure : "refused", scrape->retry_s);
+    struct draft draft = begin(to, head, 200);
+    char *at = PUT(draft.body, "d5:filesd");
     for (uint32_t i = 0; i < scrape->count && i < SCRAPE_MAX; i++) {
         const struct scrape_result *result = &scrape->results[i];
         if (!result->known)
@@ -241,5 +257,5 @@ struct reply reply_scrape(char buffer[static REPLY_BUFFER_BYTES], const struct r
         *at++ = 'e';
     }
     at = PUT(at, "ee");
-    return finish(buffer, at, head, 200);
+    return finish(to, &draft, at, head);
 }

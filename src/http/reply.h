@@ -1,7 +1,7 @@
 /*
- * reply: writes whole HTTP replies, head and bencoded body, into a buffer of the
- * caller's in one pass. The body is written first, at a fixed place; the head,
- * whose length depends on the body's, then ends where the body begins.
+ * reply: writes whole HTTP replies, head and bencoded body, to a place of the
+ * caller's in one pass, and returns how many bytes that took. The head is written
+ * with three digits of length, as most bodies have; others are then moved.
  */
 #ifndef PRIVTRAK_HTTP_REPLY_H
 #define PRIVTRAK_HTTP_REPLY_H
@@ -26,27 +26,21 @@ struct reply_head {
     bool no_body;   /* HEAD */
 };
 
-struct reply {
-    const char *bytes; /* within the buffer */
-    size_t length;
-};
-
 /* What the chain made of an announce: its answer, or its failure. */
-struct reply reply_announce(char buffer[static REPLY_BUFFER_BYTES], const struct reply_head *head,
-                            const struct announce *announce);
+size_t reply_announce(char to[static REPLY_BUFFER_BYTES], const struct reply_head *head,
+                      const struct announce *announce);
 
 /* Likewise of a scrape. */
-struct reply reply_scrape(char buffer[static REPLY_BUFFER_BYTES], const struct reply_head *head,
-                          const struct scrape *scrape);
+size_t reply_scrape(char to[static REPLY_BUFFER_BYTES], const struct reply_head *head, const struct scrape *scrape);
 
 /* A bencoded failure with status 200; retry_s of 0: retrying does not help. */
-struct reply reply_failure(char buffer[static REPLY_BUFFER_BYTES], const struct reply_head *head, const char *reason,
-                           uint32_t retry_s);
+size_t reply_failure(char to[static REPLY_BUFFER_BYTES], const struct reply_head *head, const char *reason,
+                     uint32_t retry_s);
 
 /* A status other than 200, its own name as the body. */
-struct reply reply_status(char buffer[static REPLY_BUFFER_BYTES], const struct reply_head *head, unsigned status);
+size_t reply_status(char to[static REPLY_BUFFER_BYTES], const struct reply_head *head, unsigned status);
 
 /* The headers of a success alone, for HEAD. There is no telling how long the body would have been. */
-struct reply reply_headers_only(char buffer[static REPLY_BUFFER_BYTES], const struct reply_head *head);
+size_t reply_headers_only(char to[static REPLY_BUFFER_BYTES], const struct reply_head *head);
 
 #endif

@@ -3,23 +3,44 @@
 
 #include <string.h>
 #include <strings.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 #include "http/forwarded.h"
 
 /* The characters of RFC 9110's `token`, of which methods and header names are made. */
 static bool is_token_character(unsigned char c)
 {
-    static const uint32_t others[4] = {0, 0x03ff6cfa, 0xc7fffffe, 0x57ffffff};
-    return c < 128 && (others[c / 32] >> (c % 32) & 1) != 0;
+    static const uint64_t tokens[4] = {0x03ff6cfa00000000, 0x57ffffffc7fffffe};
+    return (tokens[c / 64] >> (c % 64) & 1) != 0;
 }
 
-static bool is_token(const char *text, size_t length)
+#ifdef __SSE2__
+/* Which of 16 bytes are letters, digits or minus: what nearly all header names are made of. */
+static unsigned find_usual(const char *text)
 {
-    for (size_t i = 0; i < length; i++) {
-        if (!is_token_character((unsigned char)text[i]))
-            return false;
-    }
-    return length > 0;
+    __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)text);
+    __m128i letter = _mm_sub_epi8(_mm_or_si128(bytes, _mm_set1_epi8(0x20)), _mm_set1_epi8('a'));
+    __m128i digit = _mm_sub_epi8(bytes, _mm_set1_epi8('0'));
+    __m128i usual = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('-'));
+    usual = _mm_or_si128(usual, _mm_cmpeq_epi8(letter, _mm_min_epu8(letter, _mm_set1_epi8(25))));
+    usual = _mm_or_si128(usual, _mm_cmpeq_epi8(digit, _mm_min_epu8(digit, _mm_set1_epi8(9))));
+    return (unsigned)_mm_movemask_epi8(usual);
+}
+#endif
+
+/* How many characters of a token the text begins with. */
+static size_t token_length(const char *text, size_t length)
+{
+    size_t at = 0;
+#ifdef __SSE2__
+    if (length >= 16)
+        at = (size_t)__builtin_ctz(~find_usual(text));
+#endif
+    while (at < length && is_token_character((unsigned char)text[at]))
+        at++;
+    return at;
 }
 
 static enum request_state bad(struct request *request, uint16_t status)
@@ -93,6 +114,9 @@ static void take_method(struct request *request, const char *text, size_t length
         request->method = METHOD_HEAD;
 }
 
+/* HTTP/1.x */
+enum { VERSION_LENGTH = 8 };
+
 static bool is_digit(char c)
 {
     return c >= '0' && c <= '9';
@@ -104,22 +128,20 @@ static bool is_digit(char c)
  */
 static uint16_t take_request_line(struct request *request, const char *data, const char *line, size_t length)
 {
-    const char *end = line + length;
-    const char *space = memchr(line, ' ', length);
-    if (space == NULL || !is_token(line, (size_t)(space - line)))
+    size_t method_length = token_length(line, length);
+    if (method_length == 0 || length < method_length + 1 + 1 + 1 + VERSION_LENGTH || line[method_length] != ' ')
         return 400;
-    const char *target = space + 1;
-    const char *target_end = memchr(target, ' ', (size_t)(end - target));
-    if (target_end == NULL || target_end == target)
+    const char *target = line + method_length + 1;
+    const char *version = line + length - VERSION_LENGTH;
+    const char *target_end = version - 1;
+    if (memchr(target, ' ', (size_t)(version - target)) != target_end)
         return 400;
-    const char *version = target_end + 1;
-    if (end - version != 8 || memcmp(version, "HTTP/", 5) != 0 || !is_digit(version[5]) || version[6] != '.' ||
-        !is_digit(version[7]))
+    if (memcmp(version, "HTTP/", 5) != 0 || !is_digit(version[5]) || version[6] != '.' || !is_digit(version[7]))
         return 400;
     if (version[5] != '1')
         return 505;
     request->is_http10 = version[7] == '0';
-    take_method(request, line, (size_t)(space - line));
+    take_method(request, line, method_length);
     if (request->method != METHOD_OTHER && !take_target(request, data, target, (size_t)(target_end - target)))
         return 400;
     return 0;
@@ -181,9 +203,7 @@ static uint16_t take_header(struct request *request, const char *name, size_t na
 static uint16_t take_header_line(struct request *request, const char *line, size_t length,
                                  const struct request_rules *rules)
 {
-    size_t name_length = 0;
-    while (name_length < length && is_token_character((unsigned char)line[name_length]))
-        name_length++;
+    size_t name_length = token_length(line, length);
     if (name_length == 0 || name_length == length || line[name_length] != ':')
         return 400;
     const char *value = line + name_length + 1;
@@ -215,10 +235,6 @@ static bool begins_wrongly(const struct request *request, const char *data, size
 static enum request_state take_line(struct request *request, const char *data, const char *line, size_t length,
                                     const struct request_rules *rules)
 {
-    if (length > 0 && line[length - 1] == '\r')
-        length--;
-    if (length > 0 && memchr(line, '\r', length) != NULL)
-        return bad(request, 400);
     uint16_t status = 0;
     if (!request->has_line && length == 0) {
         request->skipped_empty_line = true; /* one is forgiven: RFC 9112, section 2.2 */
@@ -233,31 +249,53 @@ static enum request_state take_line(struct request *request, const char *data, c
     return status != 0 ? bad(request, status) : REQUEST_INCOMPLETE;
 }
 
+static bool stops_line(char c)
+{
+    return c == '\n' || c == '\r' || c == '\0';
+}
+
+/* The first line feed, carriage return or zero byte; `end`: there is none. */
+static const char *find_stop(const char *at, const char *end)
+{
+#ifdef __SSE2__
+    const __m128i highest = _mm_set1_epi8('\r'); /* few bytes are as low as the three are */
+    while (end - at >= 16) {
+        __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)at);
+        unsigned low = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(bytes, _mm_min_epu8(bytes, highest)));
+        at += low != 0 ? __builtin_ctz(low) : 16;
+        if (low != 0 && stops_line(*at))
+            return at;
+        at += low != 0;
+    }
+#endif
+    while (at < end && !stops_line(*at))
+        at++;
+    return at;
+}
+
 enum request_state request_parse(struct request *request, const char *data, size_t length,
                                  const struct request_rules *rules)
 {
     size_t limit = length < rules->max_bytes ? length : rules->max_bytes;
     if (limit < request->scanned) /* a reload made max_request smaller meanwhile */
         limit = request->scanned;
+    const char *end = data + limit;
     for (;;) {
-        if (begins_wrongly(request, data + request->line_at, limit - request->line_at))
+        const char *line = data + request->line_at;
+        if (begins_wrongly(request, line, (size_t)(end - line)))
             return bad(request, 400);
-        const char *from = data + request->scanned;
-        size_t unscanned = limit - request->scanned;
-        const char *line_end = unscanned > 0 ? memchr(from, '\n', unscanned) : NULL;
-        size_t whole = line_end != NULL ? (size_t)(line_end - from) : unscanned;
-        if (whole > 0 && memchr(from, '\0', whole) != NULL)
-            return bad(request, 400);
-        if (line_end == NULL) {
-            request->scanned = (uint32_t)limit;
+        const char *stop = find_stop(data + request->scanned, end);
+        const char *feed = stop < end && *stop == '\r' ? stop + 1 : stop;
+        if (feed == end) {
+            request->scanned = (uint32_t)(stop - data);
             if (limit >= rules->max_bytes)
                 return bad(request, request->has_line ? 431 : 414);
             return REQUEST_INCOMPLETE;
         }
-        const char *line = data + request->line_at;
-        enum request_state state = take_line(request, data, line, (size_t)(line_end - line), rules);
-        request->line_at = request->scanned = (uint32_t)(line_end + 1 - data);
-        request->length = request->line_at;
+        if (*feed != '\n') /* a zero byte, or a carriage return within the line */
+            return bad(request, 400);
+        enum request_state state = take_line(request, data, line, (size_t)(stop - line), rules);
+        request->line_at = request->scanned = request->length = (uint32_t)(feed + 1 - data);
         if (state != REQUEST_INCOMPLETE)
             return state;
     }

@@ -139,6 +139,7 @@ static void throw_away(struct connection *connection, struct evbuffer *input)
 static void on_readable(struct bufferevent *bufferevent, void *context)
 {
     struct connection *connection = context;
+    http_worker_take_time(connection->home);
     struct evbuffer *input = bufferevent_get_input(bufferevent);
     if (connection->state == CONNECTION_LINGERING) {
         throw_away(connection, input);
@@ -158,6 +159,7 @@ static void on_written(struct bufferevent *bufferevent, void *context)
 {
     struct connection *connection = context;
     (void)bufferevent;
+    http_worker_take_time(connection->home);
     if (connection->state == CONNECTION_LINGERING)
         return;
     connection->is_blocked = false;
@@ -168,6 +170,7 @@ static void on_written(struct bufferevent *bufferevent, void *context)
 static void on_event(struct bufferevent *bufferevent, short what, void *context)
 {
     struct connection *connection = context;
+    http_worker_take_time(connection->home);
     if ((what & BEV_EVENT_CONNECTED) != 0) {
         connection_run(connection);
         return;
@@ -178,6 +181,7 @@ static void on_event(struct bufferevent *bufferevent, short what, void *context)
         return;
     }
     (void)bufferevent_disable(bufferevent, EV_READ);
+    (void)bufferevent_enable(bufferevent, EV_WRITE); /* libevent ended that with the reading, though replies may wait */
     connection->ends_after_input = true;
     connection->has_ended = evbuffer_get_length(bufferevent_get_input(bufferevent)) == 0;
     connection_run(connection);

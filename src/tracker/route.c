@@ -3,13 +3,6 @@
 
 #include <string.h>
 
-/* One more than the value of each hex digit, so that what is none is 0. */
-static const uint8_t hex_values[256] = {
-    ['0'] = 1,  ['1'] = 2,  ['2'] = 3,  ['3'] = 4,  ['4'] = 5,  ['5'] = 6,  ['6'] = 7,  ['7'] = 8,
-    ['8'] = 9,  ['9'] = 10, ['a'] = 11, ['b'] = 12, ['c'] = 13, ['d'] = 14, ['e'] = 15, ['f'] = 16,
-    ['A'] = 11, ['B'] = 12, ['C'] = 13, ['D'] = 14, ['E'] = 15, ['F'] = 16,
-};
-
 /* A path is at most three segments long, one more than any that is known. */
 enum { SEGMENTS_KEPT = 3 };
 
@@ -17,78 +10,6 @@ struct segment {
     const char *text;
     size_t length;
 };
-
-/* The byte that the escape at `text` stands for, or -1 where it is none. */
-static int escape_value(const char *text, const char *end)
-{
-    if (end - text < 3)
-        return -1;
-    int high = hex_values[(uint8_t)text[1]];
-    int low = hex_values[(uint8_t)text[2]];
-    if (high == 0 || low == 0)
-        return -1;
-    return (high - 1) << 4 | (low - 1);
-}
-
-int query_decode(uint8_t *bytes, size_t size, const char *text, size_t length)
-{
-    const char *end = text + length;
-    size_t count = 0;
-    while (text < end) {
-        int value = (uint8_t)*text++;
-        if (value == '%') {
-            value = escape_value(text - 1, end);
-            if (value < 0)
-                return -1;
-            text += 2;
-        }
-        if (count < size)
-            bytes[count] = (uint8_t)value;
-        count++; /* past the size too: a bad escape behind it is still to be found */
-    }
-    return count <= size ? (int)count : -2;
-}
-
-bool query_next(const char **cursor, const char *end, struct query_pair *pair)
-{
-    const char *at = *cursor;
-    while (at < end && *at == '&')
-        at++;
-    if (at >= end) {
-        *cursor = end;
-        return false;
-    }
-    pair->name = at;
-    while (at < end && *at != '=' && *at != '&')
-        at++;
-    pair->name_length = (size_t)(at - pair->name);
-    if (at < end && *at == '=')
-        at++;
-    pair->value = at;
-    const char *separator = memchr(at, '&', (size_t)(end - at));
-    at = separator != NULL ? separator : end;
-    pair->value_length = (size_t)(at - pair->value);
-    *cursor = at;
-    return true;
-}
-
-bool query_name_is(const struct query_pair *pair, const char *word)
-{
-    const char *at = pair->name;
-    const char *end = at + pair->name_length;
-    for (; at < end; at++, word++) {
-        int value = (uint8_t)*at;
-        if (value == '%') {
-            value = escape_value(at, end);
-            at += 2;
-        }
-        if (value >= 'A' && value <= 'Z')
-            value += 'a' - 'A';
-        if (*word == '\0' || value != (uint8_t)*word)
-            return false;
-    }
-    return *word == '\0';
-}
 
 bool route_passkey_is_well_formed(const char *text, size_t length)
 {
@@ -121,15 +42,22 @@ void route_take_query_passkey(struct route *route, const char *value, size_t len
         (void)take_passkey(route, value, length);
 }
 
-static enum route_action segment_action(const struct segment *segment)
+static enum route_action word_action(const char *word, size_t length)
 {
-    uint8_t word[8];
-    int length = query_decode(word, sizeof word, segment->text, segment->length);
     if (length == 8 && memcmp(word, "announce", 8) == 0)
         return ROUTE_ANNOUNCE;
     if (length == 6 && memcmp(word, "scrape", 6) == 0)
         return ROUTE_SCRAPE;
     return ROUTE_NONE;
+}
+
+static enum route_action segment_action(const struct segment *segment)
+{
+    if (memchr(segment->text, '%', segment->length) == NULL)
+        return word_action(segment->text, segment->length);
+    uint8_t word[8];
+    int length = query_decode(word, sizeof word, segment->text, segment->length);
+    return length > 0 ? word_action((const char *)word, (size_t)length) : ROUTE_NONE;
 }
 
 static bool has_bad_escape(const char *path, size_t length)

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "tracker/announce.h"
+#include "tracker/url.h"
 
 enum route_action { ROUTE_NONE, ROUTE_ANNOUNCE, ROUTE_SCRAPE };
 
@@ -40,27 +41,5 @@ void route_take_query_passkey(struct route *route, const char *value, size_t len
 
 /* 1 to 64 of A–Z a–z 0–9 - _ */
 bool route_passkey_is_well_formed(const char *text, size_t length);
-
-/*
- * Walks over a query string: each call gives the next name and value as slices
- * of it. Returns false at the end. Empty pieces (&&) are passed over; a name
- * without `=` has an empty value.
- */
-struct query_pair {
-    const char *name;
-    size_t name_length;
-    const char *value;
-    size_t value_length;
-};
-bool query_next(const char **cursor, const char *end, struct query_pair *pair);
-
-/*
- * Decodes %-escapes (`+` stays a plus sign) from `text` into at most `size`
- * bytes. Returns how many, -1 for a bad escape, -2 where it does not fit.
- */
-int query_decode(uint8_t *bytes, size_t size, const char *text, size_t length);
-
-/* Compares a still %-encoded name with a lower-case word, letter case and escapes aside. */
-bool query_name_is(const struct query_pair *pair, const char *word);
 
 #endif

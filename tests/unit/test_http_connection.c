@@ -40,7 +40,8 @@ Test(http, pipelined_requests_are_answered_in_order)
     begin();
     int fd = dial();
     char text[16384] = "";
-    say(fd, ANNOUNCE SCRAPE ANNOUNCE_OF("refused") "GET /nothing HTTP/1.1\r\n\r\n" ANNOUNCE_OF("full") ANNOUNCE SCRAPE);
+    say(fd, ANNOUNCE SCRAPE ANNOUNCE_OF("refused") "GET /nothing HTTP/1.1\r\n\r\n" ANNOUNCE_ELSEWHERE("full")
+                ANNOUNCE SCRAPE);
     cr_expect_not(hear(fd, text, sizeof text, 200));
     static const char *in_order[] = {"external ip", "5:filesd", "15:unknown passkey", "404 Not Found", "10:overloaded",
                                      "external ip", "5:filesd"};
@@ -61,7 +62,7 @@ Test(http, many_pipelined_requests_behind_one_that_is_away_wait_for_it)
     int fd = dial();
     static char requests[200 * 200];
     static char text[400 * 200];
-    (void)strlcpy(requests, ANNOUNCE_OF("held"), sizeof requests);
+    (void)strlcpy(requests, ANNOUNCE_ELSEWHERE("held"), sizeof requests);
     for (int i = 0; i < 150; i++)
         (void)strlcat(requests, ANNOUNCE, sizeof requests);
     say(fd, requests);
@@ -196,14 +197,14 @@ Test(http, answer_for_a_closed_connection_is_dropped)
     defaults();
     begin();
     int fd = dial();
-    say(fd, ANNOUNCE_OF("held"));
+    say(fd, ANNOUNCE_ELSEWHERE("held"));
     wait_until(&held_now, 1);
     struct linger reset = {.l_onoff = 1};
     (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
     (void)close(fd);
     char text[1024] = "";
     int other = dial(); /* may well be given the same memory */
-    say(other, ANNOUNCE_OF("held"));
+    say(other, ANNOUNCE_ELSEWHERE("held"));
     wait_until(&held_now, 2);
     command('r');
     cr_expect_not(hear(other, text, sizeof text, 200));
@@ -276,7 +277,7 @@ Test(http, drain_answers_what_is_in_hand_and_closes_all)
     say(idle, ANNOUNCE);
     (void)hear(idle, nothing, 1, 50);
     nothing[0] = '\0';
-    say(away, ANNOUNCE_OF("held"));
+    say(away, ANNOUNCE_ELSEWHERE("held"));
     wait_until(&held_now, 1);
     command('d');
     (void)usleep(50000);
@@ -299,7 +300,7 @@ Test(http, drain_answers_what_waits_behind_the_request_in_hand)
     begin();
     char text[4096] = "";
     int fd = dial();
-    say(fd, ANNOUNCE_OF("held") ANNOUNCE SCRAPE);
+    say(fd, ANNOUNCE_ELSEWHERE("held") ANNOUNCE SCRAPE);
     wait_until(&held_now, 1);
     command('d');
     (void)usleep(20000);
@@ -455,7 +456,7 @@ Test(http, answer_that_comes_after_the_stop_is_dropped)
     defaults();
     begin();
     int fd = dial();
-    say(fd, ANNOUNCE_OF("held"));
+    say(fd, ANNOUNCE_ELSEWHERE("held"));
     wait_until(&held_now, 1);
     end();
     char text[64] = "";

@@ -307,7 +307,7 @@ Test(http_tls, drain_answers_what_is_in_hand)
     char text[2048] = "";
     SSL *ssl = shake_hands(dial());
     SSL *idle = shake_hands(dial());
-    tls_say(ssl, ANNOUNCE_OF("held"));
+    tls_say(ssl, ANNOUNCE_ELSEWHERE("held"));
     wait_until(&held_now, 1);
     command('d');
     (void)usleep(20000);
@@ -327,7 +327,7 @@ Test(http_tls, client_that_ends_the_session_still_gets_its_answers)
     begin();
     static char requests[300 * 200];
     static char text[300 * 400];
-    (void)strlcpy(requests, ANNOUNCE_OF("held"), sizeof requests);
+    (void)strlcpy(requests, ANNOUNCE_ELSEWHERE("held"), sizeof requests);
     for (int i = 0; i < 299; i++)
         (void)strlcat(requests, ANNOUNCE, sizeof requests);
     SSL *ssl = shake_hands(dial());

@@ -197,7 +197,7 @@ Test(query, names_are_compared_without_case_and_escapes)
                  {"passke", false}, {"passkeys", false}, {"passkey%00", false},
                  {"%", false},      {"passke%7", false}, {"", false}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        struct query_pair pair = {cases[i].name, strlen(cases[i].name), "", 0};
+        struct query_pair pair = {.name = cases[i].name, .name_length = strlen(cases[i].name)};
         cr_expect_eq(query_name_is(&pair, "passkey"), cases[i].same, "%s", cases[i].name);
     }
 }
