@@ -74,6 +74,58 @@ Test(http, many_pipelined_requests_behind_one_that_is_away_wait_for_it)
     end();
 }
 
+Test(http, pipelined_requests_of_several_connections_are_answered_each_on_its_own)
+{
+    enum { CONNECTIONS = 4, REQUESTS = 50 };
+    static const struct {
+        const char *request;
+        const char *answer;
+    } kinds[CONNECTIONS] = {
+        {ANNOUNCE, "external ip"},
+        {ANNOUNCE_OF("refused"), "unknown passkey"},
+        {ANNOUNCE_OF("overload"), "10:overloaded"},
+        {"GET /announce/key" QUERY " HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", "Connection: keep-alive"},
+    };
+    defaults();
+    begin();
+    int fds[CONNECTIONS];
+    for (size_t i = 0; i < CONNECTIONS; i++)
+        fds[i] = dial();
+    for (size_t i = 0; i < CONNECTIONS; i++) {
+        char requests[REQUESTS * 220] = "";
+        for (int n = 0; n < REQUESTS; n++)
+            (void)strlcat(requests, kinds[i].request, sizeof requests);
+        say(fds[i], requests);
+    }
+    for (size_t i = 0; i < CONNECTIONS; i++) {
+        static char text[REQUESTS * 400];
+        text[0] = '\0';
+        cr_expect_not(hear(fds[i], text, sizeof text, 200));
+        cr_expect_eq(occurrences(text, "HTTP/1.1 200 OK"), REQUESTS, "%zu", i);
+        cr_expect_eq(occurrences(text, kinds[i].answer), REQUESTS, "%zu", i);
+    }
+    end();
+}
+
+Test(http, request_with_another_head_waits_for_those_before_it)
+{
+    defaults();
+    begin();
+    int fd = dial();
+    char text[4096] = "";
+    say(fd, ANNOUNCE ANNOUNCE "GET /announce/key" QUERY " HTTP/1.0\r\nConnection: keep-alive\r\n\r\n" ANNOUNCE
+                              "GET /announce/refused" QUERY " HTTP/1.1\r\nConnection: close\r\n\r\n" ANNOUNCE);
+    cr_expect(hear(fd, text, sizeof text, 500), "closed behind the fifth");
+    cr_expect_eq(occurrences(text, "HTTP/1.1 200 OK"), 5);
+    cr_expect_eq(occurrences(text, "Connection: keep-alive"), 1);
+    cr_expect_eq(occurrences(text, "Connection: close"), 1);
+    const char *keep_alive = strstr(text, "Connection: keep-alive");
+    cr_expect_not_null(strstr(keep_alive, "Connection: close"));
+    cr_expect_null(strstr(strstr(text, "Connection: close"), "external ip"),
+                   "nothing but its own failure is behind it");
+    end();
+}
+
 Test(http, malformed_request_gets_an_answer_and_an_orderly_close)
 {
     static const struct {
