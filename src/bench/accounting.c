@@ -43,18 +43,16 @@ struct accounting {
     size_t table_size; /* a power of two */
 };
 
-/* Makes room for one more element. */
-static int make_room(void **items, size_t *room, size_t count, size_t size)
+/* The items, moved where there was no room for one more. NULL: out of memory, and they are where they were. */
+static void *with_room(void *items, size_t *room, size_t count, size_t size)
 {
     if (count < *room)
-        return 0;
+        return items;
     size_t larger = *room == 0 ? 1024 : *room * 2;
-    void *moved = reallocarray(*items, larger, size);
-    if (moved == NULL || larger >= UINT32_MAX)
-        return -ENOMEM;
-    *items = moved;
-    *room = larger;
-    return 0;
+    void *moved = larger < UINT32_MAX ? reallocarray(items, larger, size) : NULL;
+    if (moved != NULL)
+        *room = larger;
+    return moved;
 }
 
 struct accounting *accounting_new(const struct accounting_rules *rules)
@@ -142,8 +140,12 @@ static struct account_session *find_session(struct accounting *accounting, const
 
 static struct account *add_account(struct accounting *accounting, const struct accounted_announce *announce)
 {
-    if (table_grow(accounting) < 0 || make_room((void **)&accounting->accounts, &accounting->account_room,
-                                                accounting->account_count, sizeof *accounting->accounts) < 0)
+    struct account *accounts =
+        with_room(accounting->accounts, &accounting->account_room, accounting->account_count, sizeof *accounts);
+    if (accounts == NULL)
+        return NULL;
+    accounting->accounts = accounts;
+    if (table_grow(accounting) < 0)
         return NULL;
     struct account *account = &accounting->accounts[accounting->account_count++];
     *account = (struct account){.user = announce->user, .torrent = announce->torrent};
@@ -155,9 +157,11 @@ static struct account *add_account(struct accounting *accounting, const struct a
 static int first_announce(struct accounting *accounting, struct account *account,
                           const struct accounted_announce *announce, struct accounted_credit *credit)
 {
-    if (make_room((void **)&accounting->sessions, &accounting->session_room, accounting->session_count,
-                  sizeof *accounting->sessions) < 0)
+    struct account_session *sessions =
+        with_room(accounting->sessions, &accounting->session_room, accounting->session_count, sizeof *sessions);
+    if (sessions == NULL)
         return -ENOMEM;
+    accounting->sessions = sessions;
     if (account == NULL)
         account = add_account(accounting, announce);
     if (account == NULL)

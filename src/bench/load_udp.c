@@ -81,7 +81,7 @@ static int open_lane(struct load_thread *thread, uint16_t index, struct error *e
 static void udp_close(struct load_thread *thread)
 {
     struct udp *udp = thread->transport;
-    for (uint16_t i = 0; udp->lanes != NULL && i < thread->lane_count; i++) {
+    for (uint16_t i = 0; i < thread->lane_count; i++) {
         if (udp->lanes[i].fd >= 0)
             (void)close(udp->lanes[i].fd);
     }
@@ -97,13 +97,17 @@ static int udp_open(struct load_thread *thread, struct error *error)
     struct udp *udp = calloc(1, sizeof *udp);
     if (udp == NULL)
         return error_set(error, "out of memory");
+    udp->lanes = calloc(thread->lane_count, sizeof *udp->lanes);
+    if (udp->lanes == NULL) {
+        free(udp);
+        return error_set(error, "out of memory");
+    }
+    for (uint16_t i = 0; i < thread->lane_count; i++)
+        udp->lanes[i].fd = -1;
     thread->transport = udp;
     udp->thread = thread;
     udp->epoll = epoll_create1(EPOLL_CLOEXEC);
-    udp->lanes = calloc(thread->lane_count, sizeof *udp->lanes);
-    int code = udp->epoll < 0 || udp->lanes == NULL ? error_set(error, "epoll: %s", strerror(errno)) : 0;
-    for (uint16_t i = 0; code == 0 && i < thread->lane_count; i++)
-        udp->lanes[i].fd = -1;
+    int code = udp->epoll < 0 ? error_set(error, "epoll: %s", strerror(errno)) : 0;
     for (uint16_t i = 0; code == 0 && i < thread->lane_count; i++)
         code = open_lane(thread, i, error);
     for (size_t i = 0; i < BATCH; i++) {

@@ -53,13 +53,14 @@ static struct swarm6 *make(struct torrent *torrent)
 
 int swarm6_put(struct torrent *torrent, uint32_t slot, const uint8_t *ip, uint16_t port, bool seeder)
 {
+    if (swarm_session(torrent, slot)->flags & SESSION_HAS6) {
+        const struct swarm6 *known = torrent_extra(torrent)->swarm6;
+        write_endpoint(entry_at(known, *place_at(known, slot)), ip, port);
+        return 0;
+    }
     struct swarm6 *swarm6 = make(torrent);
     if (swarm6 == NULL)
         return -1;
-    if (swarm_session(torrent, slot)->flags & SESSION_HAS6) {
-        write_endpoint(entry_at(swarm6, *place_at(swarm6, slot)), ip, port);
-        return 0;
-    }
     uint32_t number = swarm6->seeders + swarm6->leechers;
     if (paged_reserve(&swarm6->entries, number + 1, sizeof(struct entry6)) != 0 ||
         swarm6_reserve(swarm6, swarm_total(torrent)) != 0)
