@@ -1,8 +1,7 @@
 /* held: with `durability: strict` nobody is answered before the disk has what the answer tells. */
 #include <unistd.h>
 
-#include "chain_fixture.h"
-#include "tracker/worker_private.h"
+#include "workers_fixture.h"
 
 static struct tracker_fixture fixture; /* for its users and clients */
 static struct test_announce test;
@@ -22,12 +21,7 @@ static uint64_t synced(void *context, unsigned number)
 static void open_tracker(const char *yaml)
 {
     fixture_open(&fixture, "{}");
-    config = config_parse("test.yaml", yaml, strlen(yaml), fixture_fault, NULL);
-    const struct tracker_parts parts = {
-        .users = fixture.context.users, .clients = fixture.context.clients, .multipliers = &fixture.multipliers};
-    struct error error;
-    tracker = tracker_new(config, &parts, &error);
-    cr_assert_not_null(tracker, "%s", error.text);
+    tracker = workers_open(&fixture, yaml, &config);
     tracker_set_synced(tracker, synced, NULL);
 }
 
@@ -38,9 +32,7 @@ static void set_up(void)
 
 static void tear_down(void)
 {
-    tracker_free(tracker);
-    config_free(config);
-    fixture_close(&fixture);
+    workers_close(tracker, config, &fixture);
 }
 
 TestSuite(held, .init = set_up, .fini = tear_down, .timeout = 60);
@@ -55,31 +47,16 @@ static void take_answer(struct worker *worker, struct announce *announce)
 
 static const struct announce_origin origin = {.reply = take_answer};
 
-/* A few turns of every worker's loop, so that mail goes there and back. */
-static void turn(void)
-{
-    for (int i = 0; i < 4; i++)
-        for (unsigned number = 0; number < tracker->count; number++)
-            event_base_loop(tracker->workers[number]->base, EVLOOP_NONBLOCK);
-}
-
 /* Announces to worker `to`, whoever owns the torrent, and lets that batch run. */
 static void ask(unsigned to, int torrent, enum announce_event event)
 {
-    struct worker *worker = tracker->workers[to];
     fixture_fill(&test, 1 + torrent % FIXTURE_USERS, torrent, 1, event, 0, 0, 10);
-    struct announce *announce = worker_announce(worker);
-    memcpy(announce, &test.announce, ANNOUNCE_FOUND_OFFSET);
-    announce->origin = &origin;
-    announce->origin_tag = ++asked;
-    worker_submit(worker, announce);
-    turn();
+    workers_submit(tracker, to, &test, &origin, ++asked);
 }
 
 static unsigned owner_of(int torrent)
 {
-    fixture_fill(&test, 1, torrent, 1, EVENT_NONE, 0, 0, 0);
-    return torrent_owner(test.announce.info_hash, tracker->count);
+    return workers_owner(tracker, torrent);
 }
 
 /* The disk gets all that worker `number` has published but for the last `but` records. */
@@ -87,13 +64,13 @@ static void sync_ring(unsigned number, uint64_t but)
 {
     on_disk[number] = ring_published(tracker_ring(tracker, number)) - but;
     tracker_release_held(tracker);
-    turn();
+    workers_turn(tracker);
 }
 
 Test(held, answer_waits_for_the_disk)
 {
     ask(owner_of(3), 3, EVENT_STARTED);
-    turn();
+    workers_turn(tracker);
     cr_expect_eq(answered, 0);
     sync_ring(owner_of(3), 0);
     cr_expect_eq(answered, 1);

@@ -1,7 +1,7 @@
 /* restore: the deltas of the journal bring every session back as it was, and replaying some of them again is harmless. */
-#include "chain_fixture.h"
 #include "storage/seed_marks.h"
 #include "tracker/worker_private.h"
+#include "workers_fixture.h"
 
 enum { ROUNDS = 4000, DELTAS_MAX = 20000 };
 
@@ -18,19 +18,12 @@ static void set_up(void)
                            "peer_lifetime: 100s, tombstone_lifetime: 1000000s}\n"
                            "middleware: {limits: {sessions_per_torrent: 2}}\n");
     const char *yaml = "tracker: {workers: 3}\n";
-    config = config_parse("test.yaml", yaml, strlen(yaml), fixture_fault, NULL);
-    const struct tracker_parts parts = {
-        .users = fixture.context.users, .clients = fixture.context.clients, .multipliers = &fixture.multipliers};
-    struct error error;
-    tracker = tracker_new(config, &parts, &error);
-    cr_assert_not_null(tracker);
+    tracker = workers_open(&fixture, yaml, &config);
 }
 
 static void tear_down(void)
 {
-    tracker_free(tracker);
-    config_free(config);
-    fixture_close(&fixture);
+    workers_close(tracker, config, &fixture);
 }
 
 TestSuite(restore, .init = set_up, .fini = tear_down, .timeout = 120);

@@ -1,6 +1,5 @@
 /* worker: announces reach the worker that owns their torrent and come back; what the registry says is in force at once. */
-#include "chain_fixture.h"
-#include "tracker/worker_private.h"
+#include "workers_fixture.h"
 
 static struct tracker_fixture fixture; /* for its users and clients */
 static struct test_announce test;
@@ -14,19 +13,12 @@ static void set_up(void)
 {
     fixture_open(&fixture, "{}");
     const char *yaml = "tracker: {workers: 3}\n";
-    config = config_parse("test.yaml", yaml, strlen(yaml), fixture_fault, NULL);
-    const struct tracker_parts parts = {
-        .users = fixture.context.users, .clients = fixture.context.clients, .multipliers = &fixture.multipliers};
-    struct error error;
-    tracker = tracker_new(config, &parts, &error);
-    cr_assert_not_null(tracker, "%s", error.text);
+    tracker = workers_open(&fixture, yaml, &config);
 }
 
 static void tear_down(void)
 {
-    tracker_free(tracker);
-    config_free(config);
-    fixture_close(&fixture);
+    workers_close(tracker, config, &fixture);
 }
 
 TestSuite(worker, .init = set_up, .fini = tear_down, .timeout = 60);
@@ -42,30 +34,16 @@ static void take_answer(struct worker *worker, struct announce *announce)
 
 static const struct announce_origin origin = {.reply = take_answer};
 
-/* One turn of every worker's loop, a few times, so that mail goes there and back. */
-static void turn(void)
-{
-    for (int i = 0; i < 4; i++)
-        for (unsigned number = 0; number < tracker->count; number++)
-            event_base_loop(tracker->workers[number]->base, EVLOOP_NONBLOCK);
-}
-
 /* Sent to worker `to`, whoever owns the torrent. */
 static void submit(unsigned to, int user, int torrent, int peer, enum announce_event event)
 {
-    struct worker *worker = tracker_worker(tracker, to);
     fixture_fill(&test, user, torrent, peer, event, 0, 0, 10);
-    struct announce *announce = worker_announce(worker);
-    memcpy(announce, &test.announce, ANNOUNCE_FOUND_OFFSET);
-    announce->origin = &origin;
-    worker_submit(worker, announce);
-    turn();
+    workers_submit(tracker, to, &test, &origin, 0);
 }
 
 static unsigned owner_of(int torrent)
 {
-    fixture_fill(&test, 1, torrent, 1, EVENT_NONE, 0, 0, 0);
-    return torrent_owner(test.announce.info_hash, tracker->count);
+    return workers_owner(tracker, torrent);
 }
 
 Test(worker, announce_is_answered_by_its_owner)
