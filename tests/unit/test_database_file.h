@@ -1,6 +1,8 @@
 /* A SQLite database in a directory of its own; included by test_database.h. */
 #include <sqlite3.h>
 
+#include "test_database_open.h"
+
 struct place {
     char directory[64];
     char path[96];
@@ -20,10 +22,7 @@ __attribute__((unused)) static void place_open(void)
     cr_assert(mkdtemp(place.directory));
     snprintf(place.path, sizeof(place.path), "%s/privtrak.db", place.directory);
     snprintf(place.url, sizeof(place.url), "sqlite:%s", place.path);
-    struct error error = {{0}};
-    place.database = database_open(place.url, &error);
-    cr_assert(place.database, "%s", error.text);
-    cr_assert_eq(database_connect(place.database, &error), DATABASE_OK, "%s", error.text);
+    place.database = open_and_connect(place.url);
     cr_assert_eq(sqlite3_open(place.path, &place.site), SQLITE_OK);
     sqlite3_busy_timeout(place.site, 5000);
 }

@@ -2,6 +2,7 @@
 #include <mysql.h>
 
 #define SERVER_PID_FILE "server.pid"
+#include "test_database_open.h"
 #include "test_database_process.h"
 
 struct place {
@@ -165,10 +166,9 @@ __attribute__((unused)) static void site_empty(void)
 
 __attribute__((unused)) static void place_open(void)
 {
-    if (!getenv("PRIVTRAK_TEST_SERVER"))
-        cr_skip_test("MariaDB is not installed");
+    server_need("MariaDB");
     char sql[128];
-    snprintf(place.name, sizeof(place.name), "t%ld", (long)getpid());
+    database_name(place.name, sizeof(place.name));
     MYSQL *first = connect_to(NULL);
     cr_assert(first, "the server does not run");
     snprintf(sql, sizeof(sql), "CREATE DATABASE %s", place.name);
@@ -176,10 +176,7 @@ __attribute__((unused)) static void place_open(void)
     mysql_close(first);
     snprintf(place.url, sizeof(place.url), "mariadb://root@/%s?socket=%s/socket&lock-timeout=1", place.name,
              getenv("PRIVTRAK_TEST_SERVER"));
-    struct error error = {{0}};
-    place.database = database_open(place.url, &error);
-    cr_assert(place.database, "%s", error.text);
-    cr_assert_eq(database_connect(place.database, &error), DATABASE_OK, "%s", error.text);
+    place.database = open_and_connect(place.url);
     place.site = second_site();
 }
 

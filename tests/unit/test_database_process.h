@@ -101,6 +101,18 @@ static void server_await(bool (*answers)(void))
     fprintf(stderr, "the server does not answer: see %s/server.log\n", server_directory);
 }
 
+static void server_need(const char *kind)
+{
+    if (!getenv("PRIVTRAK_TEST_SERVER"))
+        cr_skip_test("%s is not installed", kind);
+}
+
+/* Of the database that a test has to itself in the server. */
+static void database_name(char *name, size_t size)
+{
+    snprintf(name, size, "t%ld", (long)getpid());
+}
+
 /* The server ends with its keeper. */
 ReportHook(POST_ALL)(struct criterion_global_stats *stats)
 {

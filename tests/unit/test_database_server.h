@@ -3,6 +3,7 @@
 #include <libpq-fe.h>
 
 #define SERVER_PID_FILE "data/postmaster.pid"
+#include "test_database_open.h"
 #include "test_database_process.h"
 
 struct place {
@@ -104,7 +105,7 @@ __attribute__((unused)) static void run_well(PGconn *connection, const char *sql
 __attribute__((unused)) static PGconn *second_site(void)
 {
     char name[32];
-    snprintf(name, sizeof(name), "t%ld", (long)getpid());
+    database_name(name, sizeof(name));
     PGconn *connection = connect_to(name);
     cr_assert_eq(PQstatus(connection), CONNECTION_OK, "%s", PQerrorMessage(connection));
     return connection;
@@ -149,10 +150,9 @@ __attribute__((unused)) static const char *site_text(const char *sql)
 
 __attribute__((unused)) static void place_open(void)
 {
-    if (!getenv("PRIVTRAK_TEST_SERVER"))
-        cr_skip_test("PostgreSQL is not installed");
+    server_need("PostgreSQL");
     char name[32], sql[128];
-    snprintf(name, sizeof(name), "t%ld", (long)getpid());
+    database_name(name, sizeof(name));
     PGconn *first = connect_to("postgres");
     snprintf(sql, sizeof(sql), "CREATE DATABASE %s", name);
     PGresult *result = PQexec(first, sql);
@@ -161,10 +161,7 @@ __attribute__((unused)) static void place_open(void)
     PQfinish(first);
     snprintf(place.url, sizeof(place.url), "postgresql://privtrak@/%s?host=%s&options=-c%%20lock_timeout%%3D1000", name,
              getenv("PRIVTRAK_TEST_SERVER"));
-    struct error error = {{0}};
-    place.database = database_open(place.url, &error);
-    cr_assert(place.database, "%s", error.text);
-    cr_assert_eq(database_connect(place.database, &error), DATABASE_OK, "%s", error.text);
+    place.database = open_and_connect(place.url);
     place.site = second_site();
 }
 
