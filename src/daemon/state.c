@@ -82,8 +82,18 @@ void state_free(struct state *state)
 
 static int load_block(void *context, const uint8_t *data, size_t size)
 {
-    struct state *state = context;
-    return tracker_load(state->tracker, data, size);
+    return tracker_load(context, data, size);
+}
+
+static int load_file(struct state *state, uint64_t seq, int64_t *made_at_ms, uint64_t *sessions, struct error *error)
+{
+    struct tracker_loading *loading = tracker_load_begin(state->tracker);
+    if (loading == NULL)
+        return error_set(error, "out of memory");
+    int result = snapshot_file_read(state->folder, seq, load_block, loading, made_at_ms, sessions, error);
+    if (tracker_load_end(loading) != 0)
+        return error_set(error, "out of memory");
+    return result;
 }
 
 /* The newest snapshot that can be read; `*seq` 0 where there is none at all. */
@@ -95,7 +105,7 @@ static int load_snapshot(struct state *state, uint64_t *seq, struct error *error
     for (size_t i = 0; i < count; i++) {
         int64_t made_at_ms;
         uint64_t sessions;
-        if (snapshot_file_read(state->folder, seqs[i], load_block, state, &made_at_ms, &sessions, error) == 0) {
+        if (load_file(state, seqs[i], &made_at_ms, &sessions, error) == 0) {
             log_info("state", "snapshot loaded sessions=%" PRIu64 " covers=%" PRIu64, sessions, seqs[i]);
             state->newest_ms = made_at_ms;
             *seq = seqs[i];

@@ -325,12 +325,19 @@ static int reserve_first(struct index *index)
     return 0;
 }
 
-int index_add(struct index *index, uint64_t hash, uint32_t reference, index_hash_fn *hash_of, const void *owner)
+int index_admit(struct index *index, uint32_t reference)
 {
-    if (reference > INDEX_REFERENCE_MAX || reserve_first(index) != 0)
+    if (reference > INDEX_REFERENCE_MAX)
         return -1;
     while ((reference + 1) >> index->reference_bits != 0)
         index->reference_bits++;
+    return 0;
+}
+
+int index_add(struct index *index, uint64_t hash, uint32_t reference, index_hash_fn *hash_of, const void *owner)
+{
+    if (index_admit(index, reference) != 0 || reserve_first(index) != 0)
+        return -1;
     if (index->count >= index->segment_count * SEGMENT_ENTRIES && split(index, hash_of, owner) != 0)
         return -1;
     struct index_segment *segment = (struct index_segment *)index_segment_of(index, hash);

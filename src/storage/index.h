@@ -56,10 +56,13 @@ typedef uint64_t index_hash_fn(const void *owner, uint32_t reference);
 /* Adds a reference, at most INDEX_REFERENCE_MAX. Returns 0, or -1 out of memory or past that, and nothing changed. */
 int index_add(struct index *index, uint64_t hash, uint32_t reference, index_hash_fn *hash_of, const void *owner);
 
+/* References up to this one may be given by index_renumber. Returns 0, or -1 where it is above INDEX_REFERENCE_MAX. */
+int index_admit(struct index *index, uint32_t reference);
+
 /* Takes out the entry of that hash and reference, which must be there. */
 void index_remove(struct index *index, uint64_t hash, uint32_t reference);
 
-/* The entry of that hash gets another reference, not above the highest that was ever added. */
+/* The entry of that hash gets another reference, not above the highest that was ever added or admitted. */
 void index_renumber(struct index *index, uint64_t hash, uint32_t from, uint32_t to);
 
 /* All references of a segment in turn, `at` from 0 on; INDEX_NONE ends. New segments take theirs from earlier ones. */

@@ -117,123 +117,82 @@ bool snapshot_write(struct snapshot_walk *walk, struct torrents *torrents, struc
 
 /* --- reading --- */
 
-static void read_user(struct reader *reader, struct delta *delta)
+static void read_user(struct reader *in, struct saved_user *user)
 {
-    delta->user_id = (int64_t)reader_get_varint(reader);
-    delta->passkey_length = 0;
-    if (delta->user_id != 0)
+    user->id = (int64_t)reader_get_varint(in);
+    user->passkey_length = 0;
+    if (user->id != 0)
         return;
-    uint8_t length = reader_get_u8(reader);
+    uint8_t length = reader_get_u8(in);
     if (length == 0 || length > PASSKEY_MAX) {
-        reader->failed = true;
+        in->failed = true;
         return;
     }
-    delta->passkey_length = length;
-    reader_get(reader, delta->passkey, length);
+    user->passkey_length = length;
+    reader_get(in, user->passkey, length);
 }
 
-static struct address read_address(struct reader *reader, int family, uint16_t port)
+static void read_session(struct reader *in, struct saved_user *user, struct saved_session *session)
 {
-    struct address address = {.family = (uint8_t)family, .port = port};
-    reader_get(reader, address.ip, family == 4 ? 4 : 16);
-    return address;
-}
-
-static void read_session(struct reader *reader, struct delta *delta)
-{
-    struct delta_session *session = &delta->session;
-    *session = (struct delta_session){.flags = reader_get_u16(reader)};
-    read_user(reader, delta);
-    reader_get(reader, delta->peer_id, sizeof delta->peer_id);
-    session->uploaded = reader_get_varint(reader);
-    session->downloaded = reader_get_varint(reader);
-    session->left = reader_get_varint(reader);
-    uint64_t last_ms = reader_get_varint(reader);
+    uint16_t flags = reader_get_u16(in);
+    *session = (struct saved_session){.flags = (uint8_t)flags, .active = (flags & FLAG_ACTIVE) != 0};
+    read_user(in, user);
+    reader_get(in, session->peer_id, sizeof session->peer_id);
+    session->uploaded = reader_get_varint(in);
+    session->downloaded = reader_get_varint(in);
+    session->left = reader_get_varint(in);
+    uint64_t last_ms = reader_get_varint(in);
     if (last_ms > LAST_MS_MAX)
-        reader->failed = true;
-    else
-        session->last_announce_ms = (int64_t)last_ms + TIME_BASE_MS;
-    session->key = reader_get_u32(reader);
-    uint16_t port = reader_get_u16(reader);
-    delta->source = (struct address){.family = 4, .port = port}; /* carries the port of tombstones */
-    if (session->flags & SESSION_HAS4)
-        session->address4 = read_address(reader, 4, port);
-    if (session->flags & SESSION_HAS6)
-        session->address6 = read_address(reader, 6, port);
-    delta->active = (session->flags & FLAG_ACTIVE) != 0;
-    delta->left = session->left;
+        in->failed = true;
+    session->last_ms = last_ms & LAST_MS_MAX;
+    session->key = reader_get_u32(in);
+    session->port = reader_get_u16(in);
+    if (flags & SESSION_HAS4)
+        reader_get(in, session->ip4, sizeof session->ip4);
+    if (flags & SESSION_HAS6)
+        reader_get(in, session->ip6, sizeof session->ip6);
 }
 
-/* Sessions are decoded some ahead of where they are taken, so that what taking them will touch is fetched meanwhile. */
-enum { AHEAD = 16 };
-
-struct decoding {
-    const struct snapshot_reader *reader;
-    struct delta deltas[AHEAD];
-    unsigned count;
-};
-
-static int take_all(struct decoding *decoding)
+static int take_session(struct reader *in, const struct snapshot_reader *reader)
 {
-    int result = 0;
-    for (unsigned i = 0; i < decoding->count && result == 0; i++)
-        result = decoding->reader->session(decoding->reader->context, &decoding->deltas[i]);
-    decoding->count = 0;
-    return result;
+    struct saved_user user;
+    struct saved_session session;
+    read_session(in, &user, &session);
+    return in->failed ? -EBADMSG : reader->session(reader->context, &user, &session);
 }
 
-static int decode_session(struct decoding *decoding, struct reader *in, const struct delta *group)
+static int take_mark(struct reader *in, const struct snapshot_reader *reader)
 {
-    struct delta *delta = &decoding->deltas[decoding->count];
-    memcpy(delta->info_hash, group->info_hash, sizeof delta->info_hash);
-    delta->torrent_id = group->torrent_id;
-    read_session(in, delta);
-    if (in->failed)
-        return -EBADMSG;
-    if (decoding->reader->expect != NULL)
-        decoding->reader->expect(decoding->reader->context, delta);
-    return ++decoding->count == AHEAD ? take_all(decoding) : 0;
-}
-
-static int decode_mark(struct decoding *decoding, struct reader *in, struct delta *group)
-{
-    int result = take_all(decoding);
-    read_user(in, group);
+    struct saved_user user;
+    read_user(in, &user);
     uint32_t seed_s = (uint32_t)reader_get_varint(in);
     uint32_t leech_s = (uint32_t)reader_get_varint(in);
-    if (result == 0 && !in->failed)
-        decoding->reader->mark(decoding->reader->context, group, seed_s, leech_s);
-    return result;
+    return in->failed ? -EBADMSG : reader->mark(reader->context, &user, seed_s, leech_s);
 }
 
-static int read_group(struct reader *in, struct decoding *decoding)
+static int read_group(struct reader *in, const struct snapshot_reader *reader)
 {
-    struct delta group = {.event = EVENT_NONE};
-    reader_get(in, group.info_hash, sizeof group.info_hash);
-    group.torrent_id = (int64_t)reader_get_varint(in);
-    int64_t deleted_at_s = (int64_t)reader_get_varint(in);
-    if (!in->failed && deleted_at_s != 0)
-        decoding->reader->torrent(decoding->reader->context, group.info_hash, deleted_at_s);
-    for (;;) {
+    struct saved_torrent torrent;
+    reader_get(in, torrent.info_hash, sizeof torrent.info_hash);
+    torrent.id = (int64_t)reader_get_varint(in);
+    torrent.deleted_at_s = (int64_t)reader_get_varint(in);
+    int result = in->failed ? -EBADMSG : reader->torrent(reader->context, &torrent);
+    while (result == 0) {
         uint8_t part = reader_get_u8(in);
         if (in->failed || part > PART_MARK)
             return -EBADMSG;
         if (part == PART_END)
             return 0;
-        int result = part == PART_MARK ? decode_mark(decoding, in, &group) : decode_session(decoding, in, &group);
-        if (result != 0)
-            return result;
+        result = part == PART_MARK ? take_mark(in, reader) : take_session(in, reader);
     }
+    return result;
 }
 
 int snapshot_read(const uint8_t *data, size_t size, const struct snapshot_reader *reader)
 {
     struct reader in = {.at = data, .end = data + size};
-    struct decoding decoding = {.reader = reader};
-    while (!reader_is_at_end(&in)) {
-        int result = read_group(&in, &decoding);
-        if (result != 0)
-            return result;
-    }
-    return take_all(&decoding);
+    int result = 0;
+    while (result == 0 && !reader_is_at_end(&in))
+        result = read_group(&in, reader);
+    return result;
 }

@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 #include "base/bytes.h"
-#include "deltas/delta.h"
+#include "storage/swarm_load.h"
 #include "storage/torrents.h"
 #include "storage/users.h"
 
@@ -32,18 +32,32 @@ struct snapshot_walk {
 bool snapshot_write(struct snapshot_walk *walk, struct torrents *torrents, struct users *users, uint32_t budget,
                     struct bytes *bytes);
 
-/* What is read back: a session as a delta without amounts, and the seed marks of users with several. */
-struct snapshot_reader {
-    void *context;
-    /* Will be given to `session` soon: may fetch what that will touch. May be NULL. */
-    void (*expect)(void *context, const struct delta *delta);
-    int (*session)(void *context, const struct delta *delta); /* 0, or negative to stop */
-    void (*mark)(void *context, const struct delta *delta, uint32_t seed_s,
-                 uint32_t leech_s);                                                 /* delta: user and info hash */
-    void (*torrent)(void *context, const uint8_t *info_hash, int64_t deleted_at_s); /* of deleted ones only */
+/* A torrent as a snapshot tells it. */
+struct saved_torrent {
+    uint8_t info_hash[INFO_HASH_BYTES];
+    int64_t id;           /* 0: not known then */
+    int64_t deleted_at_s; /* 0: was not deleted */
 };
 
-/* Reads what snapshot_write wrote. Returns 0, -EBADMSG where it is damaged, or what `session` returned. */
+/* A user likewise: by its row, or by its passkey where that is not known. */
+struct saved_user {
+    int64_t id; /* 0: by the passkey */
+    uint8_t passkey_length;
+    char passkey[PASSKEY_MAX];
+};
+
+/*
+ * What is read back. A torrent is told of, then its sessions (without the index of the user, which is told beside), and the seed
+ * marks of users with several. Each returns 0, or negative to stop.
+ */
+struct snapshot_reader {
+    void *context;
+    int (*torrent)(void *context, const struct saved_torrent *torrent);
+    int (*session)(void *context, const struct saved_user *user, const struct saved_session *session);
+    int (*mark)(void *context, const struct saved_user *user, uint32_t seed_s, uint32_t leech_s);
+};
+
+/* Reads what snapshot_write wrote. Returns 0, -EBADMSG where it is damaged, or what the reader returned. */
 int snapshot_read(const uint8_t *data, size_t size, const struct snapshot_reader *reader);
 
 #endif

@@ -96,27 +96,7 @@ void swarm_unpack_peer_id(const struct torrents *torrents, const struct session 
     peer_ids_unpack(torrents->peer_ids, &session->peer_id, peer_id);
 }
 
-/* --- coming and going --- */
-
-uint32_t swarm_add(struct torrents *torrents, struct torrent *torrent, uint32_t user, const uint8_t *peer_id)
-{
-    struct packed_peer_id packed;
-    if (swarm_grow(torrents, torrent) != 0 || peer_ids_pack(torrents->peer_ids, peer_id, &packed) != 0)
-        return SLOT_NONE;
-    uint32_t slot = swarm_total(torrent);
-    chunk_users(swarm_chunk(torrent, slot))[slot % CHUNK_SLOTS] = user;
-    memset(swarm_endpoint4(torrent, slot), 0, ENDPOINT4_BYTES);
-    *swarm_session(torrent, slot) = (struct session){.peer_id = packed};
-    if (torrent->flags & TORRENT_IS_LARGE && swarm_index_add(torrent, slot) != 0) {
-        peer_ids_drop(torrents->peer_ids, &packed);
-        return SLOT_NONE;
-    }
-    torrent->tombstones++;
-    torrents->totals.tombstones++;
-    return slot;
-}
-
-/* --- moving --- */
+/* --- slots --- */
 
 /* Exchanges two slots, and all that refers to them by number. */
 static void swap(struct torrent *torrent, uint32_t a, uint32_t b)
@@ -216,6 +196,83 @@ static void count_move(struct torrent_totals *totals, const struct torrent *torr
     else if (to == PLACE_TOMBSTONE && swarm_active(torrent) == 0)
         totals->swarms--;
 }
+
+/* --- coming --- */
+
+/* A slot's session goes to a slot that nobody has, and all that refers to it by number follows. */
+static void shift(struct torrent *torrent, uint32_t from, uint32_t to)
+{
+    if (from == to)
+        return;
+    uint32_t user = swarm_user(torrent, from);
+    if (torrent->flags & TORRENT_IS_LARGE)
+        swarm_index_shift(torrent, from, to);
+    chunk_users(swarm_chunk(torrent, to))[to % CHUNK_SLOTS] = user;
+    memcpy(swarm_endpoint4(torrent, to), swarm_endpoint4(torrent, from), ENDPOINT4_BYTES);
+    *swarm_session(torrent, to) = *swarm_session(torrent, from);
+    if (swarm_session(torrent, to)->flags & SESSION_HAS6)
+        swarm6_shifted(torrent, from, to);
+}
+
+/* Makes the slot free that a newcomer gets: those behind it go on, one from each place. */
+static void open_slot(struct torrent *torrent, enum swarm_place place)
+{
+    if (place == PLACE_TOMBSTONE)
+        return;
+    shift(torrent, swarm_active(torrent), swarm_total(torrent));
+    if (place == PLACE_SEEDER)
+        shift(torrent, torrent->seeders, swarm_active(torrent));
+}
+
+static uint32_t slot_of_newcomer(const struct torrent *torrent, enum swarm_place place)
+{
+    if (place == PLACE_TOMBSTONE)
+        return swarm_total(torrent);
+    return place == PLACE_LEECHER ? swarm_active(torrent) : torrent->seeders;
+}
+
+static void count_newcomer(struct torrents *torrents, struct torrent *torrent, enum swarm_place place)
+{
+    uint64_t *totals[] = {&torrents->totals.seeders, &torrents->totals.leechers, &torrents->totals.tombstones};
+    ++*totals[place];
+    if (place == PLACE_TOMBSTONE) {
+        torrent->tombstones++;
+        return;
+    }
+    torrents->totals.swarms += swarm_active(torrent) == 0;
+    count_holes(torrent, 1);
+    if (place == PLACE_SEEDER)
+        torrent->seeders++;
+    else
+        torrent->leechers++;
+}
+
+uint32_t swarm_add_at(struct torrents *torrents, struct torrent *torrent, uint32_t user, const uint8_t *peer_id,
+                      enum swarm_place place)
+{
+    struct packed_peer_id packed;
+    if (swarm_grow(torrents, torrent, 1) != 0 || peer_ids_pack(torrents->peer_ids, peer_id, &packed) != 0)
+        return SLOT_NONE;
+    uint32_t slot = slot_of_newcomer(torrent, place);
+    /* It can fail, so it comes first; who has the slot as yet keeps its own entry. */
+    if (torrent->flags & TORRENT_IS_LARGE && swarm_index_add(torrent, user, slot) != 0) {
+        peer_ids_drop(torrents->peer_ids, &packed);
+        return SLOT_NONE;
+    }
+    open_slot(torrent, place);
+    chunk_users(swarm_chunk(torrent, slot))[slot % CHUNK_SLOTS] = user;
+    memset(swarm_endpoint4(torrent, slot), 0, ENDPOINT4_BYTES);
+    *swarm_session(torrent, slot) = (struct session){.peer_id = packed};
+    count_newcomer(torrents, torrent, place);
+    return slot;
+}
+
+uint32_t swarm_add(struct torrents *torrents, struct torrent *torrent, uint32_t user, const uint8_t *peer_id)
+{
+    return swarm_add_at(torrents, torrent, user, peer_id, PLACE_TOMBSTONE);
+}
+
+/* --- moving and going --- */
 
 uint32_t swarm_move(struct torrents *torrents, struct torrent *torrent, uint32_t slot, enum swarm_place place)
 {

@@ -177,6 +177,10 @@ uint32_t swarm_next_of_user(struct swarm_walk *walk);
 /* A new session, as a tombstone with everything zero but the peer id. SLOT_NONE out of memory, and nothing changed. */
 uint32_t swarm_add(struct torrents *torrents, struct torrent *torrent, uint32_t user, const uint8_t *peer_id);
 
+/* The same straight at its place. It has no endpoint yet. */
+uint32_t swarm_add_at(struct torrents *torrents, struct torrent *torrent, uint32_t user, const uint8_t *peer_id,
+                      enum swarm_place place);
+
 /*
  * Moves a session to another place and returns its new slot; other sessions change
  * slots. Leaving the swarm drops its endpoints and GIVEN_PEER.

@@ -117,6 +117,14 @@ void swarm6_swapped(struct torrent *torrent, uint32_t a, uint32_t b)
     }
 }
 
+void swarm6_shifted(struct torrent *torrent, uint32_t from, uint32_t to)
+{
+    struct swarm6 *swarm6 = torrent_extra(torrent)->swarm6;
+    uint32_t number = *place_at(swarm6, from);
+    *place_at(swarm6, to) = number;
+    entry_at(swarm6, number)->slot = to;
+}
+
 void swarm6_free(struct swarm6 *swarm6)
 {
     if (swarm6 == NULL)

@@ -76,9 +76,10 @@ static inline struct session *chunk_sessions(struct chunk *chunk, unsigned capac
 
 /* swarm_index.c: the user index of large swarms. */
 int swarm_index_build(struct torrents *torrents, struct torrent *torrent);
-int swarm_index_add(struct torrent *torrent, uint32_t slot);
+int swarm_index_add(struct torrent *torrent, uint32_t user, uint32_t slot);
 void swarm_index_remove(struct torrent *torrent, uint32_t slot);
-void swarm_index_swap(struct torrent *torrent, uint32_t a, uint32_t b); /* before the slots' users change places */
+void swarm_index_swap(struct torrent *torrent, uint32_t a, uint32_t b);      /* before the slots' users change places */
+void swarm_index_shift(struct torrent *torrent, uint32_t from, uint32_t to); /* before the session moves */
 
 static inline uint64_t swarm_user_hash(uint32_t user)
 {
@@ -92,10 +93,11 @@ int swarm6_put(struct torrent *torrent, uint32_t slot, const uint8_t *ip, uint16
 void swarm6_take(struct torrent *torrent, uint32_t slot);
 void swarm6_move(struct torrent *torrent, uint32_t slot, bool to_seeders);
 void swarm6_swapped(struct torrent *torrent, uint32_t a, uint32_t b);
+void swarm6_shifted(struct torrent *torrent, uint32_t from, uint32_t to); /* of one that has an endpoint */
 void swarm6_free(struct swarm6 *swarm6);
 
-/* swarm_room.c: room for one more slot, 0 or -1 out of memory; gives back what the slots do not need; gives back all. */
-int swarm_grow(struct torrents *torrents, struct torrent *torrent);
+/* swarm_room.c: room for so many more slots, 0 or -1 out of memory; gives back what the slots do not need; gives back all. */
+int swarm_grow(struct torrents *torrents, struct torrent *torrent, uint32_t more);
 void swarm_shrink(struct torrents *torrents, struct torrent *torrent);
 void swarm_clear(struct torrents *torrents, struct torrent *torrent);
 

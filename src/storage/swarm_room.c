@@ -81,29 +81,38 @@ static int grow_directory(struct torrents *torrents, struct swarm_large *large, 
     return 0;
 }
 
-/* The last chunk grows in steps up to CHUNK_SLOTS. */
-static int grow_tail(struct torrents *torrents, struct swarm_large *large)
+/* Slots by which a tail grows where that many are wanted. */
+static uint32_t tail_step(uint32_t more)
+{
+    return more + (TAIL_STEP - 1) - (more + (TAIL_STEP - 1)) % TAIL_STEP;
+}
+
+/* The last chunk grows in steps up to CHUNK_SLOTS; `more` slots are wanted in all. Returns how many it got, or -1. */
+static int grow_tail(struct torrents *torrents, struct swarm_large *large, uint32_t more)
 {
     struct chunk **tail = &large->chunks[large->chunk_count - 1];
-    unsigned class = class_for(large->tail_capacity + TAIL_STEP);
+    uint32_t room = CHUNK_SLOTS - large->tail_capacity;
+    unsigned class = class_for(large->tail_capacity + tail_step(more < room ? more : room));
     struct chunk *chunk = move_chunk(torrents, *tail, large->tail_capacity, class, large->tail_capacity);
     if (chunk == NULL)
         return -1;
+    int got = chunk_capacities[class] - large->tail_capacity;
     *tail = chunk;
     large->tail_capacity = chunk_capacities[class];
-    return 0;
+    return got;
 }
 
-static int add_chunk(struct torrents *torrents, struct swarm_large *large)
+static int add_chunk(struct torrents *torrents, struct swarm_large *large, uint32_t more)
 {
     if (large->chunk_count == large->directory && grow_directory(torrents, large, large->directory * 2) != 0)
         return -1;
-    struct chunk *chunk = memory_take(torrents->memory, class_for(TAIL_STEP));
+    unsigned class = class_for(tail_step(more < CHUNK_SLOTS ? more : CHUNK_SLOTS));
+    struct chunk *chunk = memory_take(torrents->memory, class);
     if (chunk == NULL)
         return -1;
     large->chunks[large->chunk_count++] = chunk;
-    large->tail_capacity = TAIL_STEP;
-    return 0;
+    large->tail_capacity = chunk_capacities[class];
+    return large->tail_capacity;
 }
 
 /* The full single chunk becomes the first of a directory. */
@@ -148,25 +157,37 @@ static void become_small(struct torrents *torrents, struct torrent *torrent)
     free_large(torrents, large);
 }
 
-/* Makes room for one more slot. */
-int swarm_grow(struct torrents *torrents, struct torrent *torrent)
+static int grow_large(struct torrents *torrents, struct swarm_large *large, uint32_t slots)
 {
-    uint32_t total = swarm_total(torrent);
+    uint32_t room = (large->chunk_count - 1) * CHUNK_SLOTS + large->tail_capacity;
+    while (room < slots) {
+        int got = large->tail_capacity < CHUNK_SLOTS ? grow_tail(torrents, large, slots - room)
+                                                     : add_chunk(torrents, large, slots - room);
+        if (got < 0)
+            return -1;
+        room += (uint32_t)got;
+    }
+    return 0;
+}
+
+int swarm_grow(struct torrents *torrents, struct torrent *torrent, uint32_t more)
+{
+    uint32_t slots = swarm_total(torrent) + more;
     if (torrent_extra(torrent) != NULL && torrent_extra(torrent)->swarm6 != NULL &&
-        swarm6_reserve(torrent_extra(torrent)->swarm6, total + 1) != 0)
+        swarm6_reserve(torrent_extra(torrent)->swarm6, slots) != 0)
         return -1;
     if (!(torrent->flags & TORRENT_IS_LARGE)) {
-        if (total < torrent->capacity)
+        if (slots <= torrent->capacity)
             return 0;
-        if (total < CHUNK_SLOTS)
-            return resize_chunk(torrents, torrent, class_for(total + 1));
+        if (slots <= CHUNK_SLOTS || torrent->capacity < CHUNK_SLOTS)
+            if (resize_chunk(torrents, torrent, class_for(slots < CHUNK_SLOTS ? slots : CHUNK_SLOTS)) != 0)
+                return -1;
+        if (slots <= CHUNK_SLOTS)
+            return 0;
         if (become_large(torrents, torrent) != 0)
             return -1;
     }
-    struct swarm_large *large = torrent_large(torrent);
-    if (total < (large->chunk_count - 1) * CHUNK_SLOTS + large->tail_capacity)
-        return 0;
-    return large->tail_capacity < CHUNK_SLOTS ? grow_tail(torrents, large) : add_chunk(torrents, large);
+    return grow_large(torrents, torrent_large(torrent), slots);
 }
 
 /* Gives back what the slots that are left do not need, with some slack so that a peer that comes and goes costs nothing. */

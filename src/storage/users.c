@@ -536,10 +536,16 @@ const struct user *users_register(struct users *users, const char *passkey, size
     return user;
 }
 
-void users_prefetch_id(struct users *users, int64_t id)
+void users_indexes_of_ids(struct users *users, const int64_t *ids, uint32_t *indexes, size_t count)
 {
+    enum { AHEAD = 16 };
     pthread_mutex_lock(&users->lock);
-    id_table_prefetch(&users->ids, id);
+    for (size_t i = 0; i < count + AHEAD; i++) {
+        if (i < count)
+            id_table_prefetch(&users->ids, ids[i]);
+        if (i >= AHEAD)
+            indexes[i - AHEAD] = id_table_find(&users->ids, ids[i - AHEAD]);
+    }
     pthread_mutex_unlock(&users->lock);
 }
 

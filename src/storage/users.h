@@ -83,7 +83,8 @@ int64_t users_id_at(struct users *users, uint32_t index);
 
 /* By row id: the index, which stays; USER_NONE: nobody has it. For loading many sessions. */
 uint32_t users_index_of_id(struct users *users, int64_t id);
-void users_prefetch_id(struct users *users, int64_t id);
+/* The same of many, which costs less. */
+void users_indexes_of_ids(struct users *users, const int64_t *ids, uint32_t *indexes, size_t count);
 
 /* Reader, for admin and registry: by row id; slower. NULL: none. */
 const struct user *users_find_id(struct users *users, int64_t id);

@@ -4,7 +4,7 @@
 
 #include "base/hex.h"
 #include "storage/seed_marks.h"
-#include "storage/swarm.h"
+#include "storage/swarm_load.h"
 #include "tracker/worker_private.h"
 
 void tracker_keep_strangers(struct tracker *tracker)
@@ -26,16 +26,15 @@ static uint32_t keep_stranger(struct users *users, int64_t id)
     return users_index_of_id(users, id);
 }
 
-/* The index of the delta's user; USER_NONE where it has none. */
-static uint32_t find_user(const struct tracker *tracker, const struct delta *delta)
+uint32_t restore_user(const struct tracker *tracker, int64_t id, const char *passkey, size_t length)
 {
     struct users *users = tracker->parts.users;
-    if (delta->user_id != 0) {
-        uint32_t index = users_index_of_id(users, delta->user_id);
-        return index != USER_NONE || !tracker->keeps_strangers ? index : keep_stranger(users, delta->user_id);
+    if (id != 0) {
+        uint32_t index = users_index_of_id(users, id);
+        return index != USER_NONE || !tracker->keeps_strangers ? index : keep_stranger(users, id);
     }
     bool made;
-    const struct user *user = users_register(users, delta->passkey, delta->passkey_length, UINT32_MAX, &made);
+    const struct user *user = users_register(users, passkey, length, UINT32_MAX, &made);
     return user == NULL ? USER_NONE : user->index;
 }
 
@@ -68,17 +67,6 @@ static void restore_fields(struct session *session, const struct delta *delta)
         session->port = delta->source.port;
 }
 
-/* The flags that do not follow from place and endpoints. */
-static void restore_flags(struct torrent *torrent, uint32_t slot, uint16_t saved)
-{
-    const uint8_t kept =
-        SESSION_STOPPED | SESSION_BEGAN_LEECHING | SESSION_SNATCHED | SESSION_GIVEN_PEER | SESSION_PARTIAL;
-    struct session *session = swarm_session(torrent, slot);
-    session->flags = (uint8_t)((session->flags & ~kept) | (saved & kept));
-    if (swarm_place(torrent, slot) != PLACE_TOMBSTONE)
-        swarm_list_session(torrent, slot, !(saved & SESSION_UNLISTED));
-}
-
 static int restore_endpoints(struct torrent *torrent, uint32_t slot, const struct delta_session *saved)
 {
     const struct address *addresses[] = {&saved->address4, &saved->address6};
@@ -104,7 +92,7 @@ static void restore_marks(struct torrents *torrents, const struct torrent *torre
 
 int tracker_restore(struct tracker *tracker, const struct delta *delta, bool counts_snatch)
 {
-    uint32_t user = find_user(tracker, delta);
+    uint32_t user = restore_user(tracker, delta->user_id, delta->passkey, delta->passkey_length);
     if (user == USER_NONE)
         return 0;
     struct torrents *torrents = tracker->workers[torrent_owner(delta->info_hash, tracker->count)]->context.torrents;
@@ -120,7 +108,7 @@ int tracker_restore(struct tracker *tracker, const struct delta *delta, bool cou
     slot = swarm_move(torrents, torrent, slot, place_of(delta));
     if (delta->active && restore_endpoints(torrent, slot, &delta->session) != 0)
         return -ENOMEM;
-    restore_flags(torrent, slot, delta->session.flags);
+    swarm_restore_flags(torrent, slot, delta->session.flags);
     restore_marks(torrents, torrent, user, delta);
     if (counts_snatch && delta->flags & DELTA_SNATCHED)
         torrent->snatches++;

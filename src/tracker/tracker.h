@@ -68,7 +68,7 @@ int tracker_restore(struct tracker *tracker, const struct delta *delta, bool cou
 
 /*
  * For lists that are older than the sessions that come back: a session of a user that is not in them is kept, as one of a user
- * whose row is gone, until the registry knows better. Before tracker_load and tracker_restore.
+ * whose row is gone, until the registry knows better. Before tracker_load_begin and tracker_restore.
  */
 void tracker_keep_strangers(struct tracker *tracker);
 
@@ -80,8 +80,15 @@ void tracker_keep_strangers(struct tracker *tracker);
 typedef int tracker_block_fn(void *context, const uint8_t *data, size_t size);
 int tracker_save(struct tracker *tracker, tracker_block_fn *write, void *context, uint64_t *sessions);
 
-/* Brings back one block; before tracker_start, after the registry has loaded. 0, -ENOMEM, or -EBADMSG where it is damaged. */
-int tracker_load(struct tracker *tracker, const uint8_t *data, size_t size);
+/*
+ * Brings sessions back, block by block, in the order in which they were written; before tracker_start, after the registry
+ * has loaded. Threads of its own fill the swarms. tracker_load returns 0, -ENOMEM, or -EBADMSG where the block is damaged, of which
+ * the first part is then there. All is there when tracker_load_end returns: 0 or -ENOMEM.
+ */
+struct tracker_loading;
+struct tracker_loading *tracker_load_begin(struct tracker *tracker); /* NULL out of memory */
+int tracker_load(struct tracker_loading *loading, const uint8_t *data, size_t size);
+int tracker_load_end(struct tracker_loading *loading);
 
 /*
  * Sets who knows how many records of a worker's ring are on disk: for `durability: strict`, under which replies wait for

@@ -116,6 +116,12 @@ void remote_free_spares(struct worker *worker);
 /* Frees the mail behind those announces of a pool that will never be answered. */
 void remote_free_unanswered(struct pool *pool);
 
+/*
+ * restore.c: the index of a user, by its row, or by its passkey where `id` is 0, who is then made where unknown. USER_NONE:
+ * it has none. Before the workers start, by one thread.
+ */
+uint32_t restore_user(const struct tracker *tracker, int64_t id, const char *passkey, size_t length);
+
 /* registry_mail.c: frees the reasons that were replaced. */
 void reasons_free(struct worker *worker);
 

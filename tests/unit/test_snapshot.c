@@ -207,8 +207,11 @@ static uint64_t save(const struct made *made)
 
 static void load(const struct made *made)
 {
+    struct tracker_loading *loading = tracker_load_begin(made->tracker);
+    cr_assert_not_null(loading);
     for (size_t i = 0; i < saved.count; i++)
-        cr_assert_eq(tracker_load(made->tracker, saved.data[i], saved.sizes[i]), 0, "block %zu", i);
+        cr_assert_eq(tracker_load(loading, saved.data[i], saved.sizes[i]), 0, "block %zu", i);
+    cr_assert_eq(tracker_load_end(loading), 0);
 }
 
 static void drop_blocks(void)
@@ -322,6 +325,19 @@ Test(snapshot, loading_twice_changes_nothing)
     drop_blocks();
 }
 
+Test(snapshot, many_small_swarms_come_back)
+{
+    struct made one = make_tracker(2), other = make_tracker(3);
+    for (uint32_t i = 0; i < SESSIONS; i++)
+        add_session(&one, i / 2, i);
+    cr_assert_eq(save(&one), SESSIONS);
+    load(&other);
+    expect_same_stores(&one, &other);
+    free_tracker(&one);
+    free_tracker(&other);
+    drop_blocks();
+}
+
 Test(snapshot, empty_tracker_gives_no_block)
 {
     struct made one = make_tracker(3);
@@ -387,26 +403,28 @@ Test(snapshot, day_of_a_deleted_torrent_goes_on)
 
 /* --- damage --- */
 
-static int take_session(void *context, const struct delta *delta)
+static int take_torrent(void *context, const struct saved_torrent *torrent)
 {
     (void)context;
-    (void)delta;
+    (void)torrent;
     return 0;
 }
 
-static void take_mark(void *context, const struct delta *delta, uint32_t seed_s, uint32_t leech_s)
+static int take_session(void *context, const struct saved_user *user, const struct saved_session *session)
 {
     (void)context;
-    (void)delta;
-    (void)seed_s;
-    (void)leech_s;
+    (void)user;
+    (void)session;
+    return 0;
 }
 
-static void take_torrent(void *context, const uint8_t *info_hash, int64_t deleted_at_s)
+static int take_mark(void *context, const struct saved_user *user, uint32_t seed_s, uint32_t leech_s)
 {
     (void)context;
-    (void)info_hash;
-    (void)deleted_at_s;
+    (void)user;
+    (void)seed_s;
+    (void)leech_s;
+    return 0;
 }
 
 static const struct snapshot_reader taker = {.session = take_session, .mark = take_mark, .torrent = take_torrent};
@@ -450,6 +468,69 @@ Test(snapshot, damaged_blocks_are_read_without_harm)
     drop_blocks();
 }
 
+/* A swarm is in order where each of its sessions is found, in its slot, and is what its place says. */
+static void expect_order(struct torrents *torrents, const struct torrent *torrent)
+{
+    for (uint32_t slot = 0; slot < swarm_total(torrent); slot++) {
+        uint8_t peer_id[PEER_ID_BYTES];
+        const struct session *session = swarm_session(torrent, slot);
+        swarm_unpack_peer_id(torrents, session, peer_id);
+        cr_assert_eq(swarm_find(torrents, torrent, swarm_user(torrent, slot), peer_id), slot);
+        cr_assert_eq(swarm_place(torrent, slot) == PLACE_SEEDER, slot < torrent->seeders);
+        if (swarm_place(torrent, slot) == PLACE_TOMBSTONE)
+            cr_assert_eq(session->flags & (SESSION_HAS4 | SESSION_HAS6), 0);
+    }
+}
+
+static void load_damaged(const uint8_t *data, size_t size)
+{
+    struct made made = make_tracker(2);
+    struct tracker_loading *loading = tracker_load_begin(made.tracker);
+    int result = tracker_load(loading, data, size);
+    cr_assert(result == 0 || result == -EBADMSG);
+    cr_assert_eq(tracker_load_end(loading), 0);
+    for (unsigned i = 0; i < made.tracker->count; i++) {
+        struct torrents *torrents = made.tracker->workers[i]->context.torrents;
+        for (uint32_t number = 0; number < torrents_count(torrents); number++)
+            expect_order(torrents, torrents_at(torrents, number));
+    }
+    free_tracker(&made);
+}
+
+Test(snapshot, damaged_blocks_are_loaded_without_harm)
+{
+    save_small();
+    uint8_t *damaged = malloc(saved.sizes[0]);
+    for (size_t at = 0; at < saved.sizes[0]; at++) {
+        memcpy(damaged, saved.data[0], saved.sizes[0]);
+        damaged[at] ^= (uint8_t)(1 << pick_number(8));
+        load_damaged(damaged, saved.sizes[0]);
+    }
+    free(damaged);
+    drop_blocks();
+}
+
+Test(snapshot, session_that_comes_twice_is_one)
+{
+    save_small();
+    struct made other = make_tracker(1);
+    uint8_t info_hash[INFO_HASH_BYTES];
+    make_hash(info_hash, 1);
+    size_t head = INFO_HASH_BYTES + 2; /* the row's number and no deletion, a byte each */
+    size_t parts = saved.sizes[0] - head - 1;
+    uint8_t *twice = malloc(head + 2 * parts + 1);
+    memcpy(twice, saved.data[0], head + parts);
+    memcpy(twice + head + parts, saved.data[0] + head, parts + 1);
+    struct tracker_loading *loading = tracker_load_begin(other.tracker);
+    cr_assert_eq(tracker_load(loading, twice, head + 2 * parts + 1), 0);
+    cr_assert_eq(tracker_load_end(loading), 0);
+    struct torrents *torrents = owner_of(&other, info_hash);
+    cr_expect_eq(swarm_total(torrents_find(torrents, info_hash)), 6);
+    free(twice);
+    free_tracker(&other);
+    drop_blocks();
+}
+
 Test(snapshot, unknown_part_is_refused)
 {
     uint8_t block[INFO_HASH_BYTES + 3] = {0};
@@ -459,10 +540,11 @@ Test(snapshot, unknown_part_is_refused)
     cr_expect_eq(snapshot_read(block, sizeof block, &taker), 0);
 }
 
-static int stop_reading(void *context, const struct delta *delta)
+static int stop_reading(void *context, const struct saved_user *user, const struct saved_session *session)
 {
     (void)context;
-    (void)delta;
+    (void)user;
+    (void)session;
     return -ENOMEM;
 }
 
@@ -479,11 +561,12 @@ Test(snapshot, reader_may_stop)
 
 static bool met[LARGE * 2];
 
-static int note_session(void *context, const struct delta *delta)
+static int note_session(void *context, const struct saved_user *user, const struct saved_session *session)
 {
     (void)context;
+    (void)user;
     char digits[13] = "";
-    memcpy(digits, delta->peer_id + 8, 12);
+    memcpy(digits, session->peer_id + 8, 12);
     met[strtoul(digits, NULL, 10) % (LARGE * 2)] = true;
     return 0;
 }

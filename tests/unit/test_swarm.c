@@ -115,17 +115,22 @@ static void check_counts(uint32_t used)
     cr_assert_eq(totals->swarms, swarm_active(torrent) > 0);
 }
 
-static void add_one(struct entry *entry, uint32_t number)
+static void add_at(struct entry *entry, uint32_t number, enum swarm_place place)
 {
     *entry = (struct entry){.used = true,
                             .user = number % 700,
                             .uploaded = number * UINT64_C(1000003),
-                            .place = PLACE_TOMBSTONE,
+                            .place = place,
                             .port = (uint16_t)(number % 60000 + 1)};
     make_peer_id(entry->peer_id, number);
-    uint32_t slot = swarm_add(torrents, torrent, entry->user, entry->peer_id);
+    uint32_t slot = swarm_add_at(torrents, torrent, entry->user, entry->peer_id, place);
     cr_assert_neq(slot, SLOT_NONE);
     swarm_session(torrent, slot)->uploaded = entry->uploaded;
+}
+
+static void add_one(struct entry *entry, uint32_t number)
+{
+    add_at(entry, number, PLACE_TOMBSTONE);
 }
 
 static void move_one(struct entry *entry, enum swarm_place place)
@@ -152,7 +157,7 @@ static void random_walk(uint32_t size, int steps, unsigned seed)
     for (int step = 0; step < steps; step++) {
         struct entry *entry = &model[(uint32_t)rand() % size];
         if (!entry->used)
-            add_one(entry, number++);
+            add_at(entry, number++, (enum swarm_place)(rand() % 3));
         else if (entry->place == PLACE_TOMBSTONE && rand() % 4 == 0) {
             swarm_remove(torrents, torrent, find(entry));
             entry->used = false;
