@@ -151,11 +151,32 @@ static uint8_t bits_for(const struct index *index, const struct index_segment *o
     return old->reference_bits > index->reference_bits ? old->reference_bits : index->reference_bits;
 }
 
+/* A segment that is filled anew: how many entries its lines have is known without looking at them. */
+struct filling {
+    struct index_segment *segment; /* its lines are empty at first */
+    uint8_t used[LINES_OF_CLASSES];
+};
+
+static void fill(struct filling *filling, uint32_t entry)
+{
+    struct index_segment *segment = filling->segment;
+    if (segment->lines > LINES_OF_CLASSES) {
+        put(segment, entry);
+        return;
+    }
+    uint32_t line = home_of(segment, entry);
+    while (filling->used[line] == INDEX_LINE)
+        line = line_after(segment, line);
+    line_at(segment, line)[filling->used[line]++] = entry;
+    segment->used++;
+}
+
 static void put_all(struct index_segment *segment, const uint32_t *entries, uint32_t lines, unsigned bits)
 {
+    struct filling filling = {.segment = segment};
     for (uint32_t i = 0; i < lines * INDEX_LINE; i++)
         if (entries[i] != 0)
-            put(segment, convert(entries[i], bits, segment->reference_bits));
+            fill(&filling, convert(entries[i], bits, segment->reference_bits));
 }
 
 /* Puts all entries into lines for `room` entries. */
@@ -299,11 +320,12 @@ static int split(struct index *index, index_hash_fn *hash_of, const void *owner)
             return -1;
         }
     }
+    struct filling fillings[2] = {{.segment = &halves[0]}, {.segment = &halves[1]}};
     for (uint32_t i = 0; i < old->lines * (uint32_t)INDEX_LINE; i++)
         if (old->entries[i] != 0) {
             uint32_t reference = (old->entries[i] & ~tag_mask(old)) - 1;
-            struct index_segment *half = &halves[((uint32_t)hash_of(owner, reference) & mask) == number];
-            put(half, convert(old->entries[i], old->reference_bits, half->reference_bits));
+            struct filling *half = &fillings[((uint32_t)hash_of(owner, reference) & mask) == number];
+            fill(half, convert(old->entries[i], old->reference_bits, half->segment->reference_bits));
         }
     give_lines(index, old->entries, old->lines);
     *old = halves[0];
