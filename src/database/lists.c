@@ -26,20 +26,27 @@ static int grow(void *array, size_t count, size_t *room, size_t size)
     return 0;
 }
 
-static void drop_torrents(struct lists *lists)
+static void drop_torrents(struct listed_rows *rows)
 {
-    for (size_t i = 0; i < lists->torrent_count; i++)
-        free((char *)lists->torrents[i].reason);
-    lists->torrent_count = 0;
+    for (size_t i = 0; i < rows->torrent_count; i++)
+        free((char *)rows->torrents[i].reason);
+    rows->torrent_count = 0;
+}
+
+void listed_rows_clear(struct listed_rows *rows)
+{
+    drop_torrents(rows);
+    free(rows->users);
+    free(rows->torrents);
+    *rows = (struct listed_rows){.users = NULL};
 }
 
 void lists_reset(struct lists *lists)
 {
     const struct registry_parts *parts = lists->parts;
-    drop_torrents(lists);
-    free(lists->users);
+    (void)putter_end(lists->putter);
+    listed_rows_clear(&lists->rows);
     free(lists->users_gone);
-    free(lists->torrents);
     free(lists->torrents_gone);
     free(lists->clients);
     bool at_once = lists->at_once;
@@ -147,31 +154,47 @@ static int settle(struct moving *moving, struct database *database)
     return result;
 }
 
-static int put_users(struct lists *lists, struct database *database)
+static int put_users(const struct registry_parts *parts, struct listed_rows *rows, struct database *database)
 {
-    struct moving moving = {.users = lists->parts->users};
+    struct moving moving = {.users = parts->users};
     int result = 0;
-    for (size_t i = 0; i < lists->user_count && result == 0; i++)
-        result = put_user(&moving, &lists->users[i]);
+    for (size_t i = 0; i < rows->user_count && result == 0; i++)
+        result = put_user(&moving, &rows->users[i]);
     if (result == 0)
         result = settle(&moving, database);
     free(moving.moved);
-    lists->users_put += lists->user_count;
-    lists->user_count = 0;
+    rows->user_count = 0;
     return result;
 }
 
 /* In portions: the workers look at their mail between them. */
-static int put_torrents(struct lists *lists)
+static int put_torrents(const struct registry_parts *parts, struct listed_rows *rows)
 {
     int result = 0;
-    for (size_t i = 0; i < lists->torrent_count && result == 0; i += PUT_ROWS) {
-        size_t left = lists->torrent_count - i;
-        result = tracker_put_torrents(lists->parts->tracker, lists->torrents + i, left < PUT_ROWS ? left : PUT_ROWS);
+    for (size_t i = 0; i < rows->torrent_count && result == 0; i += PUT_ROWS) {
+        size_t left = rows->torrent_count - i;
+        result = tracker_put_torrents(parts->tracker, rows->torrents + i, left < PUT_ROWS ? left : PUT_ROWS);
     }
-    lists->torrents_put += lists->torrent_count;
-    drop_torrents(lists);
+    drop_torrents(rows);
     return result;
+}
+
+int lists_put(const struct registry_parts *parts, struct listed_rows *rows, struct database *database)
+{
+    int result = put_users(parts, rows, database);
+    return result == 0 ? put_torrents(parts, rows) : result;
+}
+
+/* During the first load, where enough have come. */
+static int put_at_once(struct lists *lists)
+{
+    if (!lists->at_once || lists->rows.user_count + lists->rows.torrent_count < AT_ONCE_ROWS)
+        return 0;
+    if (lists->putter == NULL)
+        lists->putter = putter_new(lists->parts);
+    /* Passkeys are unique within one read of a table, so no one stands in another's way. */
+    return lists->putter != NULL ? putter_give(lists->putter, &lists->rows)
+                                 : lists_put(lists->parts, &lists->rows, NULL);
 }
 
 static int read_begin(void *context, bool whole)
@@ -185,9 +208,11 @@ static int read_begin(void *context, bool whole)
 static int read_user(void *context, const struct user_row *row)
 {
     struct lists *lists = context;
-    if (grow(&lists->users, lists->user_count, &lists->user_room, sizeof(*lists->users)) != 0)
+    struct listed_rows *rows = &lists->rows;
+    if (grow(&rows->users, rows->user_count, &rows->user_room, sizeof(*rows->users)) != 0)
         return -ENOMEM;
-    struct listed_user *user = &lists->users[lists->user_count++];
+    lists->users_put++;
+    struct listed_user *user = &rows->users[rows->user_count++];
     *user = (struct listed_user){.id = row->id,
                                  .upload_percent = row->upload_percent,
                                  .download_percent = row->download_percent,
@@ -195,8 +220,7 @@ static int read_user(void *context, const struct user_row *row)
                                  .can_leech = row->can_leech,
                                  .hide_address = row->hide_address};
     memcpy(user->passkey, row->passkey, sizeof(user->passkey));
-    /* Passkeys are unique within one read of a table, so no one stands in another's way. */
-    return lists->at_once && lists->user_count >= AT_ONCE_ROWS ? put_users(lists, NULL) : 0;
+    return put_at_once(lists);
 }
 
 static int read_user_gone(void *context, int64_t id)
@@ -211,12 +235,14 @@ static int read_user_gone(void *context, int64_t id)
 static int read_torrent(void *context, const struct torrent_row *row)
 {
     struct lists *lists = context;
-    if (grow(&lists->torrents, lists->torrent_count, &lists->torrent_room, sizeof(*lists->torrents)) != 0)
+    struct listed_rows *rows = &lists->rows;
+    if (grow(&rows->torrents, rows->torrent_count, &rows->torrent_room, sizeof(*rows->torrents)) != 0)
         return -ENOMEM;
     char *reason = NULL;
     if (row->reason[0] != '\0' && !(reason = strdup(row->reason)))
         return -ENOMEM;
-    struct torrent_facts *facts = &lists->torrents[lists->torrent_count++];
+    lists->torrents_put++;
+    struct torrent_facts *facts = &rows->torrents[rows->torrent_count++];
     *facts = (struct torrent_facts){.id = row->id,
                                     .state = row->state,
                                     .reason = reason,
@@ -224,7 +250,7 @@ static int read_torrent(void *context, const struct torrent_row *row)
                                     .download_percent = row->download_percent,
                                     .snatches = row->snatches};
     memcpy(facts->info_hash, row->info_hash, INFO_HASH_BYTES);
-    return lists->at_once && lists->torrent_count >= AT_ONCE_ROWS ? put_torrents(lists) : 0;
+    return put_at_once(lists);
 }
 
 static int read_torrent_gone(void *context, const uint8_t *info_hash)
@@ -285,7 +311,7 @@ static int apply_users(struct lists *lists, struct database *database)
         users_remove(users, lists->users_gone[i]);
     if (sweeps)
         users_mark_all(users);
-    int result = put_users(lists, database);
+    int result = put_users(lists->parts, &lists->rows, database);
     if (sweeps && result == 0)
         users_sweep(users);
     return result;
@@ -302,7 +328,7 @@ static int apply_torrents(struct lists *lists)
     if (sweeps && result == 0)
         tracker_mark_torrents(tracker);
     if (result == 0)
-        result = put_torrents(lists);
+        result = put_torrents(lists->parts, &lists->rows);
     if (sweeps && result == 0)
         tracker_sweep_torrents(tracker);
     return result;
@@ -312,6 +338,9 @@ int lists_apply(struct lists *lists, struct database *database)
 {
     if (lists->has_multipliers)
         store_multipliers(lists->parts->multipliers, &lists->multipliers);
-    int result = apply_users(lists, database);
+    int result = putter_end(lists->putter);
+    lists->putter = NULL;
+    if (result == 0)
+        result = apply_users(lists, database);
     return result == 0 ? apply_torrents(lists) : result;
 }

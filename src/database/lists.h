@@ -17,19 +17,26 @@ struct listed_user {
     char passkey[DATABASE_PASSKEY_BYTES];
 };
 
+/* Rows that wait to be put in force. */
+struct listed_rows {
+    struct listed_user *users;
+    struct torrent_facts *torrents; /* reasons are owned */
+    size_t user_count, user_room;
+    size_t torrent_count, torrent_room;
+};
+
 struct lists {
     const struct registry_parts *parts;
     bool whole;
-    bool at_once; /* the first load: rows go into the tracker as they come, the start stops where they break off */
+    bool
+        at_once; /* the first load: rows go into the tracker as they come, by the putter; the start stops where they break off */
 
-    struct listed_user *users;
+    struct listed_rows rows;
+    struct putter *putter; /* NULL: none */
     int64_t *users_gone;
-    struct torrent_facts *torrents; /* reasons are owned */
     uint8_t (*torrents_gone)[INFO_HASH_BYTES];
     struct client_row *clients;
-    size_t user_count, user_room;
     size_t user_gone_count, user_gone_room;
-    size_t torrent_count, torrent_room;
     size_t torrent_gone_count, torrent_gone_room;
     size_t client_count;
     bool has_clients;
@@ -49,5 +56,18 @@ struct database_reader lists_reader(struct lists *lists);
  * `database` is asked for the rows of users that stand in another's way. Returns 0 or -ENOMEM.
  */
 int lists_apply(struct lists *lists, struct database *database);
+
+/* Puts these rows in force and forgets them. Returns 0 or -ENOMEM. */
+int lists_put(const struct registry_parts *parts, struct listed_rows *rows, struct database *database);
+void listed_rows_clear(struct listed_rows *rows);
+
+/*
+ * putter.c: puts rows in force on a thread of its own, so that reading goes on meanwhile; rows come into
+ * force in their order. putter_give takes over what is in `rows` and leaves them empty; it returns 0, or -ENOMEM where
+ * earlier ones could not be put. putter_end waits for all of them, frees the putter and returns the same.
+ */
+struct putter *putter_new(const struct registry_parts *parts); /* NULL: none to be had */
+int putter_give(struct putter *putter, struct listed_rows *rows);
+int putter_end(struct putter *putter);
 
 #endif
