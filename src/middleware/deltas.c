@@ -1,6 +1,6 @@
 /*
  * deltas: sends what the announce changed on its way to the ledger: into the worker's ring, which the chain's
- * caller has checked for room. Last of the stages that work on swarms.
+ * caller has checked for room.
  */
 #include "middleware/record.h"
 #include "middleware/stages.h"
@@ -32,22 +32,17 @@ static void record_announce(struct context *context, const struct announce *anno
     record_delta(context, &record);
 }
 
-static void deltas_run(struct stage *stage, struct batch *batch)
+static void deltas_run(struct context *context, struct announce *announce)
 {
-    (void)stage;
-    for (unsigned i = 0; i < batch->count; i++) {
-        struct announce *announce = batch->announces[i];
-        if (announce->verdict != VERDICT_ACCEPTED)
-            continue;
-        if (announce->changes_session)
-            record_announce(batch->context, announce);
-        if (announce->ends_with_failure) /* counted; now it is told */
-            announce_refuse(announce, VERDICT_REFUSED, announce->failure, 0);
-    }
+    if (announce->verdict != VERDICT_ACCEPTED)
+        return;
+    if (announce->changes_session)
+        record_announce(context, announce);
+    if (announce->ends_with_failure) /* counted; now it is told */
+        announce_refuse(announce, VERDICT_REFUSED, announce->failure, 0);
 }
 
 const struct stage_type stage_deltas = {
     .name = "deltas",
-    .works_on_swarms = true,
-    .run = deltas_run,
+    .run_one = deltas_run,
 };

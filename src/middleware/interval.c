@@ -14,21 +14,14 @@ static uint32_t jitter_of(const struct announce *announce, uint32_t most_s)
     return (uint32_t)((bits >> 32) * ((uint64_t)most_s + 1) >> 32);
 }
 
-static void interval_run(struct stage *stage, struct batch *batch)
+static void interval_run(struct context *context, struct announce *announce)
 {
-    (void)stage;
-    const struct config_tracker *config = &batch->context->config->tracker;
-    for (unsigned i = 0; i < batch->count; i++) {
-        struct announce *announce = batch->announces[i];
-        if (announce->verdict > VERDICT_EMPTY)
-            continue;
-        announce->interval_s = config->announce_interval_s + jitter_of(announce, config->announce_jitter_s);
-        announce->min_interval_s = config->min_announce_interval_s;
-    }
+    const struct config_tracker *config = &context->config->tracker;
+    announce->interval_s = config->announce_interval_s + jitter_of(announce, config->announce_jitter_s);
+    announce->min_interval_s = config->min_announce_interval_s;
 }
 
 const struct stage_type stage_interval = {
     .name = "interval",
-    .works_on_swarms = true, /* it does not, but stands between stages that do, whose order must not be broken */
-    .run = interval_run,
+    .run_one = interval_run,
 };

@@ -100,8 +100,10 @@ static void make_room(struct context *context, struct announce *announce)
     }
 }
 
-static void limit_one(struct context *context, struct announce *announce)
+static void limits_run(struct context *context, struct announce *announce)
 {
+    if (announce->verdict != VERDICT_ACCEPTED)
+        return;
     const struct config_middleware *config = &context->config->middleware;
     announce->is_unlisted =
         is_denied(config, announce->source.port) || (announce->left > 0 && !(announce->user->flags & USER_CAN_LEECH));
@@ -111,16 +113,7 @@ static void limit_one(struct context *context, struct announce *announce)
         make_room(context, announce);
 }
 
-static void limits_run(struct stage *stage, struct batch *batch)
-{
-    (void)stage;
-    for (unsigned i = 0; i < batch->count; i++)
-        if (batch->announces[i]->verdict == VERDICT_ACCEPTED)
-            limit_one(batch->context, batch->announces[i]);
-}
-
 const struct stage_type stage_limits = {
     .name = "limits",
-    .works_on_swarms = true,
-    .run = limits_run,
+    .run_one = limits_run,
 };

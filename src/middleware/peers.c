@@ -85,26 +85,20 @@ static void pick_for(struct context *context, struct announce *announce)
         announce->warning = only_yourself;
 }
 
-static void peers_run(struct stage *stage, struct batch *batch)
+static void peers_run(struct context *context, struct announce *announce)
 {
-    (void)stage;
-    for (unsigned i = 0; i < batch->count; i++) {
-        struct announce *announce = batch->announces[i];
-        if (announce->verdict != VERDICT_ACCEPTED)
-            continue;
-        settle(batch->context, announce);
-        uint16_t flags = announce->session->flags;
-        announce->has_ipv4 =
-            flags & SESSION_HAS4 || (announce->place == PLACE_TOMBSTONE && announce->source.family == 4);
-        announce->has_ipv6 =
-            flags & SESSION_HAS6 || (announce->place == PLACE_TOMBSTONE && announce->source.family == 6);
-        if (announce->place != PLACE_TOMBSTONE && !announce->wants_no_peers)
-            pick_for(batch->context, announce);
-    }
+    if (announce->verdict != VERDICT_ACCEPTED)
+        return;
+    settle(context, announce);
+    uint8_t flags = announce->session->flags;
+    bool has_left = announce->place == PLACE_TOMBSTONE;
+    announce->has_ipv4 = flags & SESSION_HAS4 || (has_left && announce->source.family == 4);
+    announce->has_ipv6 = flags & SESSION_HAS6 || (has_left && announce->source.family == 6);
+    if (!has_left && !announce->wants_no_peers)
+        pick_for(context, announce);
 }
 
 const struct stage_type stage_peers = {
     .name = "peers",
-    .works_on_swarms = true,
-    .run = peers_run,
+    .run_one = peers_run,
 };

@@ -242,8 +242,10 @@ static void apply_rights(struct announce *announce)
     }
 }
 
-static void privtrak_one(struct context *context, struct announce *announce)
+static void privtrak_run(struct context *context, struct announce *announce)
 {
+    if (announce->verdict != VERDICT_ACCEPTED)
+        return;
     if (announce->session == NULL)
         first_announce(context, announce);
     else
@@ -262,16 +264,7 @@ static void privtrak_one(struct context *context, struct announce *announce)
     session->port = announce->source.port;
 }
 
-static void privtrak_run(struct stage *stage, struct batch *batch)
-{
-    (void)stage;
-    for (unsigned i = 0; i < batch->count; i++)
-        if (batch->announces[i]->verdict == VERDICT_ACCEPTED)
-            privtrak_one(batch->context, batch->announces[i]);
-}
-
 const struct stage_type stage_privtrak = {
     .name = "privtrak",
-    .works_on_swarms = true,
-    .run = privtrak_run,
+    .run_one = privtrak_run,
 };

@@ -3,27 +3,21 @@
  */
 #include "middleware/stages.h"
 
-static void response_run(struct stage *stage, struct batch *batch)
+static void response_run(struct context *context, struct announce *announce)
 {
-    (void)stage;
-    for (unsigned i = 0; i < batch->count; i++) {
-        struct announce *announce = batch->announces[i];
-        if (announce->verdict > VERDICT_EMPTY)
-            continue;
-        if (announce->verdict == VERDICT_EMPTY) {
-            announce->has_ipv4 = announce->source.family == 4;
-            announce->has_ipv6 = announce->source.family == 6;
-        }
-        if (announce->torrent != NULL) {
-            announce->complete = announce->torrent->seeders;
-            announce->incomplete = announce->torrent->leechers;
-            announce->snatches = announce->torrent->snatches;
-        }
+    (void)context;
+    if (announce->verdict == VERDICT_EMPTY) {
+        announce->has_ipv4 = announce->source.family == 4;
+        announce->has_ipv6 = announce->source.family == 6;
+    }
+    if (announce->torrent != NULL) {
+        announce->complete = announce->torrent->seeders;
+        announce->incomplete = announce->torrent->leechers;
+        announce->snatches = announce->torrent->snatches;
     }
 }
 
 const struct stage_type stage_response = {
     .name = "response",
-    .works_on_swarms = true,
-    .run = response_run,
+    .run_one = response_run,
 };

@@ -6,19 +6,17 @@
 #include "base/clock.h"
 #include "middleware/stages.h"
 
-enum {
-    STAGES_MAX = 16,
-    TORRENTS_MARKED = 1024, /* two that share a mark only end a run early */
-};
+enum { STAGES_MAX = 16, CLOCK_LOOKS = 1000 };
 
 struct chain {
     struct context *context;
     struct stage stages[STAGES_MAX];
     unsigned count;
-    uint32_t run;                  /* number of the present run */
-    uint32_t met[TORRENTS_MARKED]; /* by a few bits of a torrent's address: the run that met it last */
+    unsigned on_batches; /* as many of them, the first, run over batches, the others over one announce */
     bool measures;
-    uint64_t spent_ns[STAGES_MAX];
+    int64_t look_ps; /* what a look at the clock takes */
+    int64_t spent_ns[STAGES_MAX];
+    uint64_t looks[STAGES_MAX];
 };
 
 void chain_free(struct chain *chain)
@@ -40,6 +38,8 @@ struct chain *chain_new(struct context *context)
     for (; stages[chain->count] != NULL; chain->count++) {
         struct stage *stage = &chain->stages[chain->count];
         stage->type = stages[chain->count];
+        if (stage->type->run != NULL)
+            chain->on_batches = chain->count + 1;
         if (stage->type->start != NULL && stage->type->start(stage, context->config) != 0) {
             chain_free(chain);
             return NULL;
@@ -48,46 +48,23 @@ struct chain *chain_new(struct context *context)
     return chain;
 }
 
-static void run_stage(struct chain *chain, unsigned number, struct batch *batch)
+/* Counts the time since `*since_ns` for the stage, and sets it to now. */
+static void count_time(struct chain *chain, unsigned stage, int64_t *since_ns)
 {
-    struct stage *stage = &chain->stages[number];
-    if (!chain->measures) {
-        stage->type->run(stage, batch);
+    if (!chain->measures)
         return;
-    }
-    int64_t begin = clock_monotonic_ns();
-    stage->type->run(stage, batch);
-    chain->spent_ns[number] += (uint64_t)(clock_monotonic_ns() - begin);
+    int64_t now_ns = clock_monotonic_ns();
+    chain->spent_ns[stage] += now_ns - *since_ns;
+    chain->looks[stage]++;
+    *since_ns = now_ns;
 }
 
-/* Fills `run` with announces from `from` on until one meets a torrent that the run has already. Returns the next `from`. */
-static unsigned next_run(struct chain *chain, const struct batch *batch, unsigned from, struct batch *run)
+static void run_on_one(struct chain *chain, struct announce *announce, int64_t *since_ns)
 {
-    run->count = 0;
-    chain->run++;
-    for (; from < batch->count; from++) {
-        struct announce *announce = batch->announces[from];
-        if (announce->verdict > VERDICT_EMPTY)
-            continue;
-        if (announce->torrent != NULL) {
-            uint32_t *met = &chain->met[(uintptr_t)announce->torrent / sizeof(struct torrent) % TORRENTS_MARKED];
-            if (*met == chain->run)
-                break;
-            *met = chain->run;
-        }
-        run->announces[run->count++] = announce;
-    }
-    return from;
-}
-
-/* Runs stages [first, end), which work on swarms, over the batch in runs of distinct torrents. */
-static void run_on_swarms(struct chain *chain, unsigned first, unsigned end, const struct batch *batch)
-{
-    struct batch run = {.context = chain->context};
-    for (unsigned from = 0; from < batch->count;) {
-        from = next_run(chain, batch, from, &run);
-        for (unsigned i = first; i < end; i++)
-            run_stage(chain, i, &run);
+    for (unsigned i = chain->on_batches; i < chain->count; i++) {
+        if (announce->verdict <= VERDICT_EMPTY)
+            chain->stages[i].type->run_one(chain->context, announce);
+        count_time(chain, i, since_ns);
     }
 }
 
@@ -96,24 +73,24 @@ void chain_run(struct chain *chain, struct announce *const *announces, unsigned 
     struct batch batch = {.context = chain->context, .count = count};
     for (unsigned i = 0; i < count; i++)
         batch.announces[i] = announces[i];
+    int64_t since_ns = chain->measures ? clock_monotonic_ns() : 0;
     users_read_begin();
-    for (unsigned i = 0; i < chain->count;) {
-        unsigned end = i;
-        while (end < chain->count && chain->stages[end].type->works_on_swarms)
-            end++;
-        if (end > i) {
-            run_on_swarms(chain, i, end, &batch);
-            i = end;
-        } else {
-            run_stage(chain, i++, &batch);
-        }
+    for (unsigned i = 0; i < chain->on_batches; i++) {
+        chain->stages[i].type->run(&chain->stages[i], &batch);
+        count_time(chain, i, &since_ns);
     }
+    for (unsigned i = 0; i < count; i++)
+        run_on_one(chain, announces[i], &since_ns);
     users_read_end();
     ring_publish(chain->context->ring);
 }
 
 void chain_measure(struct chain *chain, bool on)
 {
+    int64_t begin_ns = clock_monotonic_ns();
+    for (int i = 0; i < CLOCK_LOOKS; i++)
+        (void)clock_monotonic_ns();
+    chain->look_ps = (clock_monotonic_ns() - begin_ns) * 1000 / CLOCK_LOOKS;
     chain->measures = on;
 }
 
@@ -132,5 +109,6 @@ const char *chain_stage_name(unsigned stage)
 
 uint64_t chain_stage_ns(const struct chain *chain, unsigned stage)
 {
-    return chain->spent_ns[stage];
+    int64_t ns = chain->spent_ns[stage] - (int64_t)chain->looks[stage] * chain->look_ps / 1000;
+    return ns < 0 ? 0 : (uint64_t)ns;
 }

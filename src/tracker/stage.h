@@ -1,8 +1,9 @@
 /*
- * stage: the shape of the middleware chain. A stage is a function over a batch of
- * announces; the chain is the table of stages in middleware/stages.c, in the order in
- * which they run. A stage passes over announces whose verdict is no longer
- * VERDICT_ACCEPTED, and knows the announce and the stores, but no other stage.
+ * stage: the shape of the middleware chain. The chain is the table of stages in
+ * middleware/stages.c, in the order in which they run. The first look at a batch of announces as a
+ * whole, so that what they fetch for many arrives together; those behind them work on swarms, which
+ * the first have fetched, and look at one announce after the other. A stage passes over announces
+ * whose verdict is no longer VERDICT_ACCEPTED, and knows the announce and the stores, but no other stage.
  */
 #ifndef PRIVTRAK_TRACKER_STAGE_H
 #define PRIVTRAK_TRACKER_STAGE_H
@@ -47,14 +48,15 @@ struct stage;
 
 struct stage_type {
     const char *name;
-    /*
-     * True where it reads or changes swarms. The chain then runs it over announces of
-     * distinct torrents only, so that a batch gives what its announces one at a time would.
-     */
-    bool works_on_swarms;
     /* Makes the stage's own state, where it has any. Returns 0, or -1 out of memory. May be NULL. */
     int (*start)(struct stage *stage, const struct config *config);
+    /* One of these two: over a batch, for stages that change no swarm; */
     void (*run)(struct stage *stage, struct batch *batch);
+    /*
+     * or of one announce. The chain takes an announce through all of these in a row before it begins the next, so
+     * that a batch gives what its announces one at a time would. Refused ones do not come here; empty ones do.
+     */
+    void (*run_one)(struct context *context, struct announce *announce);
     void (*stop)(struct stage *stage);
 };
 
