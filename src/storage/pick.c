@@ -279,47 +279,58 @@ static void prefetch_bytes(const uint8_t *from, size_t bytes)
     __builtin_prefetch(from + bytes - 1);
 }
 
-/* `count` endpoints from `slot` on, none past `end`; those of the next chunk too. */
-static void prefetch_run(const struct torrent *torrent, uint32_t slot, uint32_t count, uint32_t end)
+/* `count` endpoints from `slot` on, in however many chunks they are. */
+static void prefetch_slots(const struct torrent *torrent, uint32_t slot, uint32_t count)
 {
-    uint32_t run = smaller(smaller(swarm_endpoint_run(torrent, slot), count), end - slot);
-    prefetch_bytes(swarm_endpoint4(torrent, slot), (size_t)run * ENDPOINT4_BYTES);
-    uint32_t rest = smaller(count, end - slot) - run;
-    if (rest > 0)
-        prefetch_bytes(swarm_endpoint4(torrent, slot + run), (size_t)rest * ENDPOINT4_BYTES);
+    while (count > 0) {
+        uint32_t run = smaller(swarm_endpoint_run(torrent, slot), count);
+        prefetch_bytes(swarm_endpoint4(torrent, slot), (size_t)run * ENDPOINT4_BYTES);
+        slot += run;
+        count -= run;
+    }
 }
 
-/* Where the walks over seeders and leechers will begin, and how far they will go at the most. */
-struct beginnings {
+/* What a walk over a list will touch at the most: a part from where it begins, and one from the list's beginning. */
+struct stretch {
     uint32_t slots[2];
     uint32_t counts[2];
 };
 
-static struct beginnings beginnings_of(const struct pick_view *view)
+static struct stretch stretch_of(const struct region *region, uint32_t want)
+{
+    uint32_t count = smaller(want, region->length);
+    uint32_t ahead = smaller(count, region->length - region->start);
+    return (struct stretch){.slots = {region->base + region->start, region->base}, .counts = {ahead, count - ahead}};
+}
+
+/* The walks over seeders and leechers, one slot farther than is wanted: the asking one's may be passed over. */
+static void find_stretches(const struct pick_view *view, struct stretch stretches[static 2])
 {
     uint32_t seeders = view->torrent->seeders, leechers = view->torrent->leechers;
     struct region regions[2];
     make_regions(regions, view->dice, seeders, leechers);
-    uint32_t share = view->wants_seeders ? smaller(leecher_share(view->want), leechers) : smaller(view->want, leechers);
-    return (struct beginnings){.slots = {regions[0].start, seeders + regions[1].start},
-                               .counts = {view->wants_seeders ? smaller(view->want - share, seeders) : 0, share}};
+    uint32_t share = view->wants_seeders ? smaller(leecher_share(view->want), leechers) : view->want;
+    stretches[0] = stretch_of(&regions[0], view->wants_seeders ? view->want - share + 1 : 0);
+    stretches[1] = stretch_of(&regions[1], view->want - (smaller(view->want - share, seeders)) + 1);
 }
 
 void pick_prefetch_chunks(const struct pick_view *view)
 {
     if (!(view->torrent->flags & TORRENT_IS_LARGE))
         return;
-    struct beginnings beginnings = beginnings_of(view);
+    struct stretch stretches[2];
+    find_stretches(view, stretches);
     for (int i = 0; i < 2; i++)
-        if (beginnings.counts[i] > 0)
-            swarm_prefetch_chunk(view->torrent, beginnings.slots[i]);
+        for (int part = 0; part < 2; part++)
+            if (stretches[i].counts[part] > 0)
+                swarm_prefetch_chunk(view->torrent, stretches[i].slots[part]);
 }
 
 void pick_prefetch_endpoints(const struct pick_view *view)
 {
-    struct beginnings beginnings = beginnings_of(view);
+    struct stretch stretches[2];
+    find_stretches(view, stretches);
     for (int i = 0; i < 2; i++)
-        if (beginnings.counts[i] > 0)
-            prefetch_run(view->torrent, beginnings.slots[i], beginnings.counts[i],
-                         i == 0 ? view->torrent->seeders : swarm_active(view->torrent));
+        for (int part = 0; part < 2; part++)
+            prefetch_slots(view->torrent, stretches[i].slots[part], stretches[i].counts[part]);
 }
