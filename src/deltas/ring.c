@@ -90,6 +90,7 @@ struct delta *ring_next(struct ring *ring)
 {
     /* The consumer has read the next record's lines since we wrote them: ask for them back while this one is filled. */
     const char *ahead = (const char *)&ring->records[(ring->committed + 1) & ring->mask];
+#pragma GCC unroll 8
     for (size_t offset = 0; offset < TOUCHED_BYTES; offset += CACHE_LINE)
         __builtin_prefetch(ahead + offset, 1);
     return &ring->records[ring->committed & ring->mask];

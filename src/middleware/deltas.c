@@ -23,8 +23,11 @@ static void record_announce(struct context *context, const struct announce *anno
 {
     const struct record record = {.user = announce->user,
                                   .torrent = announce->torrent,
+                                  .session = announce->session,
                                   .slot = announce->slot,
+                                  .in_swarm = announce->place != PLACE_TOMBSTONE,
                                   .event = announce->event,
+                                  .peer_id = announce->peer_id,
                                   .credit = &announce->credit,
                                   .source = &announce->source,
                                   .left = announce->left,

@@ -26,10 +26,14 @@ void departure_expire(struct context *context, struct torrent *torrent, uint32_t
     const struct session *session = swarm_session(torrent, slot);
     departure_note(context, torrent, session, false);
     struct credit nothing = {.flags = 0};
+    uint8_t peer_id[PEER_ID_BYTES];
+    swarm_unpack_peer_id(context->torrents, session, peer_id);
     const struct record record = {.user = users_at(context->users, user),
                                   .torrent = torrent,
+                                  .session = session,
                                   .slot = slot,
                                   .event = EVENT_EXPIRED,
+                                  .peer_id = peer_id,
                                   .credit = &nothing,
                                   .left = session_left(session),
                                   .presence = user_presence(torrent, user)};
@@ -46,7 +50,7 @@ bool departure_is_due(const struct context *context, const struct torrent *torre
 void departure_note(const struct context *context, struct torrent *torrent, const struct session *session,
                     bool in_swarm)
 {
-    uint32_t due_s = (uint32_t)(session->last_ms / 1000) + lifetime_s(context, in_swarm) + 1;
+    uint32_t due_s = (uint32_t)(session_last_since_base(session) / 1000) + lifetime_s(context, in_swarm) + 1;
     if (due_s < torrent->next_expiry_s)
         torrent->next_expiry_s = due_s;
 }

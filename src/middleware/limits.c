@@ -37,7 +37,7 @@ static void look_at_other(const struct context *context, struct announce *announ
         others->active++;
         others->seeding += place == PLACE_SEEDER;
         others->left = left < others->left ? left : others->left;
-    } else if (others->oldest == SLOT_NONE || session->last_ms < swarm_session(torrent, others->oldest)->last_ms) {
+    } else if (others->oldest == SLOT_NONE || session_last_ms(session) < session_last_ms(swarm_session(torrent, others->oldest))) {
         others->oldest = slot;
     }
 }
@@ -82,7 +82,7 @@ static uint32_t stalest_of(const struct torrent *torrent, uint32_t user)
     uint32_t slot = swarm_first_of_user(torrent, user, &walk);
     for (; slot != SLOT_NONE; slot = swarm_next_of_user(&walk))
         if (swarm_place(torrent, slot) != PLACE_TOMBSTONE &&
-            (stalest == SLOT_NONE || swarm_session(torrent, slot)->last_ms < swarm_session(torrent, stalest)->last_ms))
+            (stalest == SLOT_NONE || session_last_ms(swarm_session(torrent, slot)) < session_last_ms(swarm_session(torrent, stalest))))
             stalest = slot;
     return stalest;
 }

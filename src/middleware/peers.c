@@ -68,7 +68,7 @@ static void pick_for(struct context *context, struct announce *announce)
     pick.torrents = context->torrents;
     pick.torrent = announce->torrent;
     pick.want = announce_wanted(announce, &context->config->tracker);
-    pick.wants_seeders = announce->left > 0 && announce->event != EVENT_PAUSED;
+    pick.wants_seeders = announce_wants_seeders(announce);
     pick.wants4 = over_http ? announce->has_ipv4 : announce->source.family == 4;
     pick.wants6 = over_http ? announce->has_ipv6 : announce->source.family == 6;
     pick.dice = announce->dice;

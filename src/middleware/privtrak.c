@@ -108,7 +108,7 @@ static void count_time(struct context *context, struct announce *announce, enum 
         mark = seed_marks_find(marks, torrent, user);
     if (mark == NULL)
         mark = &none;
-    uint32_t from_s = (uint32_t)(session->last_ms / 1000);
+    uint32_t from_s = (uint32_t)(session_last_since_base(session) / 1000);
     uint32_t now_s = (uint32_t)((context->now_ms - TIME_BASE_MS) / 1000);
     uint32_t longest_s = context->config->middleware.seed_time_gap_s;
     if (place == PLACE_SEEDER)

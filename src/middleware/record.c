@@ -45,11 +45,11 @@ static void record_torrent(struct delta *delta, const struct torrent *torrent)
     delta->leechers = torrent->leechers;
 }
 
-static void record_session(struct context *context, struct delta *delta, const struct torrent *torrent, uint32_t slot)
+static void record_session(struct delta *delta, const struct record *record)
 {
-    const struct session *session = swarm_session(torrent, slot);
-    swarm_unpack_peer_id(context->torrents, session, delta->peer_id);
-    delta->active = swarm_place(torrent, slot) != PLACE_TOMBSTONE;
+    const struct session *session = record->session;
+    memcpy(delta->peer_id, record->peer_id, sizeof delta->peer_id);
+    delta->active = record->in_swarm;
     delta->session.uploaded = session->uploaded;
     delta->session.downloaded = session->downloaded;
     delta->session.left = session_left(session);
@@ -61,10 +61,10 @@ static void record_session(struct context *context, struct delta *delta, const s
     if (session->flags & SESSION_HAS4) {
         struct address *address = &delta->session.address4;
         *address = (struct address){.family = 4, .port = session->port};
-        memcpy(address->ip, swarm_endpoint4(torrent, slot), 4);
+        memcpy(address->ip, swarm_endpoint4(record->torrent, record->slot), 4);
     }
     if (session->flags & SESSION_HAS6)
-        delta->session.address6 = swarm_endpoint(torrent, slot, 6);
+        delta->session.address6 = swarm_endpoint(record->torrent, record->slot, 6);
 }
 
 static uint16_t at_most_16_bits(uint32_t count)
@@ -93,7 +93,7 @@ void record_delta(struct context *context, const struct record *record)
         delta->source.family = 0;
     record_user(delta, record->user);
     record_torrent(delta, record->torrent);
-    record_session(context, delta, record->torrent, record->slot);
+    record_session(delta, record);
     const struct user_presence *presence = &record->presence;
     delta->user_seeding = at_most_16_bits(presence->seeding);
     delta->user_active = at_most_16_bits(presence->active);

@@ -21,8 +21,11 @@ struct user_presence user_presence(const struct torrent *torrent, uint32_t user)
 struct record {
     const struct user *user;
     const struct torrent *torrent;
+    const struct session *session;
     uint32_t slot; /* the session's */
-    uint8_t event; /* enum announce_event */
+    bool in_swarm;
+    uint8_t event;          /* enum announce_event */
+    const uint8_t *peer_id; /* of 20 bytes */
     const struct credit *credit;
     const struct address *source;  /* NULL: none (expired) */
     uint64_t left;                 /* as the client said it */

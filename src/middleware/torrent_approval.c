@@ -4,7 +4,7 @@
  * have been uploaded to the site a moment ago. Deleted ones are told the reason.
  */
 #include "middleware/stages.h"
-#include "storage/pick.h"
+#include "storage/swarm.h"
 #include "tracker/tracker.h"
 
 enum {
@@ -64,59 +64,21 @@ static void approve_one(struct context *context, struct announce *announce)
         swarm_prefetch_body(announce->torrent);
 }
 
-/* Finds the torrents of those in `announces` that still have a chance, and drops the rest. Returns how many are left. */
-static unsigned approve_all(struct context *context, struct announce **announces, unsigned count)
-{
-    for (unsigned i = 0; i < count; i++) {
-        announces[i]->hash = torrents_hash(context->torrents, announces[i]->info_hash);
-        torrents_prefetch_bucket(context->torrents, announces[i]->hash);
-    }
-    for (unsigned i = 0; i < count; i++)
-        announces[i]->torrent = torrents_guess(context->torrents, announces[i]->hash);
-    unsigned approved = 0;
-    for (unsigned i = 0; i < count; i++) {
-        approve_one(context, announces[i]);
-        if (announces[i]->verdict == VERDICT_ACCEPTED)
-            announces[approved++] = announces[i];
-    }
-    return approved;
-}
-
-/* For the stages that follow: they find in the cache what they will touch of the swarms. */
-static void fetch_ahead(struct context *context, struct announce *const *announces, unsigned count)
-{
-    struct pick_view views[BATCH_MAX];
-    for (unsigned i = 0; i < count; i++) {
-        struct announce *announce = announces[i];
-        swarm_prefetch_segment(announce->torrent, announce->user->index);
-        announce->dice = pick_random(&context->random);
-        views[i] = (struct pick_view){.torrent = announce->torrent,
-                                      .dice = announce->dice,
-                                      .want = announce_wanted(announce, &context->config->tracker),
-                                      .wants_seeders = announce->left > 0 && announce->event != EVENT_PAUSED};
-        pick_prefetch_chunks(&views[i]);
-    }
-    for (unsigned i = 0; i < count; i++)
-        swarm_prefetch_line(announces[i]->torrent, announces[i]->user->index);
-    for (unsigned i = 0; i < count; i++) {
-        announces[i]->slot = swarm_guess_slot(announces[i]->torrent, announces[i]->user->index);
-        pick_prefetch_endpoints(&views[i]);
-    }
-    for (unsigned i = 0; i < count; i++)
-        if (announces[i]->slot != SLOT_NONE)
-            swarm_prefetch_session(announces[i]->torrent, announces[i]->slot);
-}
-
 static void torrent_approval_run(struct stage *stage, struct batch *batch)
 {
     (void)stage;
-    struct announce *announces[BATCH_MAX];
-    unsigned count = 0;
+    struct context *context = batch->context;
+    /* First the index's line, then the record, then the sessions, so that 64 misses overlap. */
+    for (unsigned i = 0; i < batch->count; i++) {
+        struct announce *announce = batch->announces[i];
+        announce->hash = torrents_hash(context->torrents, announce->info_hash);
+        torrents_prefetch_bucket(context->torrents, announce->hash);
+    }
+    for (unsigned i = 0; i < batch->count; i++)
+        batch->announces[i]->torrent = torrents_guess(context->torrents, batch->announces[i]->hash);
     for (unsigned i = 0; i < batch->count; i++)
         if (batch->announces[i]->verdict == VERDICT_ACCEPTED)
-            announces[count++] = batch->announces[i];
-    count = approve_all(batch->context, announces, count);
-    fetch_ahead(batch->context, announces, count);
+            approve_one(context, batch->announces[i]);
 }
 
 const struct stage_type stage_torrent_approval = {

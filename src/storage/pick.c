@@ -231,6 +231,32 @@ static void take_runs_of_both(struct pick *pick)
         take_runs(pick, &regions[0], pick->want - pick->count4);
 }
 
+/* Endpoints [from, end) of a chunk, but for that of slot `own`. Returns where it came to in `to`. */
+static uint8_t *copy_but_own(uint8_t *to, const uint8_t *endpoints, uint32_t from, uint32_t end, uint32_t own)
+{
+    if (own - from < end - from) { /* it is one of these */
+        to = mempcpy(to, endpoints + (size_t)from * ENDPOINT4_BYTES, (size_t)(own - from) * ENDPOINT4_BYTES);
+        from = own + 1;
+    }
+    return mempcpy(to, endpoints + (size_t)from * ENDPOINT4_BYTES, (size_t)(end - from) * ENDPOINT4_BYTES);
+}
+
+/* A swarm that is one chunk, and all of which is wanted. */
+static bool is_wanted_whole(const struct torrent *torrent, uint32_t want, bool wants_seeders)
+{
+    return wants_seeders && !(torrent->flags & TORRENT_IS_LARGE) && swarm_active(torrent) <= want + 1;
+}
+
+static void take_everybody(struct pick *pick)
+{
+    uint32_t active = swarm_active(pick->torrent), own = pick->hidden[0];
+    uint32_t start = start_of((uint32_t)pick->dice, active);
+    const uint8_t *endpoints = swarm_endpoint4(pick->torrent, 0);
+    uint8_t *to = copy_but_own(pick->peers4, endpoints, start, active, own);
+    to = copy_but_own(to, endpoints, 0, start, own);
+    pick->count4 = (uint32_t)(to - pick->peers4) / ENDPOINT4_BYTES;
+}
+
 static uint32_t supply(const struct pick *pick, int family)
 {
     uint32_t seeders = pick->wants_seeders ? swarm_endpoints(pick->torrent, family, true) : 0;
@@ -243,7 +269,10 @@ void pick_peers(struct pick *pick)
     pick->count6 = 0;
     if (pick->wants4 && !pick->wants6 && pick->hidden_count == 1 && pick->torrent->holes4 == 0 &&
         pick->entries == NULL) {
-        take_runs_of_both(pick);
+        if (is_wanted_whole(pick->torrent, pick->want, pick->wants_seeders))
+            take_everybody(pick);
+        else
+            take_runs_of_both(pick);
         return;
     }
     uint32_t want6 = 0;
@@ -272,6 +301,41 @@ void pick_peers(struct pick *pick)
     }
 }
 
+/* What a walk over a list will touch at the most: from where it begins, and from the list's beginning on. */
+static void plan_walk(struct pick_plan *plan, const struct region *region, uint32_t want)
+{
+    uint32_t count = smaller(want, region->length);
+    uint32_t ahead = smaller(count, region->length - region->start);
+    if (ahead > 0)
+        plan->runs[plan->count++] = (struct pick_run){region->base + region->start, ahead};
+    if (count > ahead)
+        plan->runs[plan->count++] = (struct pick_run){region->base, count - ahead};
+}
+
+/* The walks go one slot farther than is wanted: that of the asking one may be passed over. */
+void pick_make_plan(const struct torrent *torrent, uint64_t dice, uint32_t want, bool wants_seeders,
+                    struct pick_plan *plan)
+{
+    plan->count = 0;
+    if (is_wanted_whole(torrent, want, wants_seeders)) {
+        plan->runs[plan->count++] = (struct pick_run){0, swarm_active(torrent)};
+        return;
+    }
+    struct region regions[2];
+    make_regions(regions, dice, torrent->seeders, torrent->leechers);
+    uint32_t share = wants_seeders ? smaller(leecher_share(want), torrent->leechers) : want;
+    if (wants_seeders)
+        plan_walk(plan, &regions[0], want - share + 1);
+    plan_walk(plan, &regions[1], want - smaller(want - share, torrent->seeders) + 1);
+}
+
+void pick_prefetch_chunks(const struct torrent *torrent, const struct pick_plan *plan)
+{
+    if (torrent->flags & TORRENT_IS_LARGE)
+        for (uint32_t i = 0; i < plan->count; i++)
+            swarm_prefetch_chunk(torrent, plan->runs[i].slot);
+}
+
 static void prefetch_bytes(const uint8_t *from, size_t bytes)
 {
     for (size_t at = 0; at < bytes; at += 64)
@@ -279,58 +343,15 @@ static void prefetch_bytes(const uint8_t *from, size_t bytes)
     __builtin_prefetch(from + bytes - 1);
 }
 
-/* `count` endpoints from `slot` on, in however many chunks they are. */
-static void prefetch_slots(const struct torrent *torrent, uint32_t slot, uint32_t count)
+void pick_prefetch_endpoints(const struct torrent *torrent, const struct pick_plan *plan)
 {
-    while (count > 0) {
-        uint32_t run = smaller(swarm_endpoint_run(torrent, slot), count);
-        prefetch_bytes(swarm_endpoint4(torrent, slot), (size_t)run * ENDPOINT4_BYTES);
-        slot += run;
-        count -= run;
+    for (uint32_t i = 0; i < plan->count; i++) {
+        uint32_t slot = plan->runs[i].slot, end = slot + plan->runs[i].count;
+        if (end > swarm_total(torrent)) /* the swarm has become smaller since */
+            continue;
+        for (uint32_t run; slot < end; slot += run) {
+            run = smaller(swarm_endpoint_run(torrent, slot), end - slot);
+            prefetch_bytes(swarm_endpoint4(torrent, slot), (size_t)run * ENDPOINT4_BYTES);
+        }
     }
-}
-
-/* What a walk over a list will touch at the most: a part from where it begins, and one from the list's beginning. */
-struct stretch {
-    uint32_t slots[2];
-    uint32_t counts[2];
-};
-
-static struct stretch stretch_of(const struct region *region, uint32_t want)
-{
-    uint32_t count = smaller(want, region->length);
-    uint32_t ahead = smaller(count, region->length - region->start);
-    return (struct stretch){.slots = {region->base + region->start, region->base}, .counts = {ahead, count - ahead}};
-}
-
-/* The walks over seeders and leechers, one slot farther than is wanted: the asking one's may be passed over. */
-static void find_stretches(const struct pick_view *view, struct stretch stretches[static 2])
-{
-    uint32_t seeders = view->torrent->seeders, leechers = view->torrent->leechers;
-    struct region regions[2];
-    make_regions(regions, view->dice, seeders, leechers);
-    uint32_t share = view->wants_seeders ? smaller(leecher_share(view->want), leechers) : view->want;
-    stretches[0] = stretch_of(&regions[0], view->wants_seeders ? view->want - share + 1 : 0);
-    stretches[1] = stretch_of(&regions[1], view->want - (smaller(view->want - share, seeders)) + 1);
-}
-
-void pick_prefetch_chunks(const struct pick_view *view)
-{
-    if (!(view->torrent->flags & TORRENT_IS_LARGE))
-        return;
-    struct stretch stretches[2];
-    find_stretches(view, stretches);
-    for (int i = 0; i < 2; i++)
-        for (int part = 0; part < 2; part++)
-            if (stretches[i].counts[part] > 0)
-                swarm_prefetch_chunk(view->torrent, stretches[i].slots[part]);
-}
-
-void pick_prefetch_endpoints(const struct pick_view *view)
-{
-    struct stretch stretches[2];
-    find_stretches(view, stretches);
-    for (int i = 0; i < 2; i++)
-        for (int part = 0; part < 2; part++)
-            prefetch_slots(view->torrent, stretches[i].slots[part], stretches[i].counts[part]);
 }

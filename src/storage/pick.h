@@ -37,15 +37,22 @@ struct pick {
 
 void pick_peers(struct pick *pick);
 
-/* Fetches what pick_peers will read of the IPv4 endpoints, in two steps: where the chunks are, and the endpoints. */
-struct pick_view {
-    const struct torrent *torrent;
-    uint64_t dice;
-    uint32_t want;
-    bool wants_seeders;
+/*
+ * For fetching ahead what pick_peers will read of the IPv4 endpoints: what that will be, as the swarm is now; and in
+ * two steps where the chunks are, and the endpoints. The swarm may change between them.
+ */
+struct pick_run {
+    uint32_t slot;
+    uint32_t count;
 };
-void pick_prefetch_chunks(const struct pick_view *view);
-void pick_prefetch_endpoints(const struct pick_view *view);
+struct pick_plan {
+    uint32_t count;
+    struct pick_run runs[4];
+};
+void pick_make_plan(const struct torrent *torrent, uint64_t dice, uint32_t want, bool wants_seeders,
+                    struct pick_plan *plan);
+void pick_prefetch_chunks(const struct torrent *torrent, const struct pick_plan *plan);
+void pick_prefetch_endpoints(const struct torrent *torrent, const struct pick_plan *plan);
 
 /* xorshift: fast and good enough for choosing peers. */
 uint64_t pick_random(uint64_t *state);

@@ -60,7 +60,7 @@ static void write_session(void *context, uint32_t slot)
     bytes_put_varint(bytes, session->uploaded);
     bytes_put_varint(bytes, session->downloaded);
     bytes_put_varint(bytes, session_left(session));
-    bytes_put_varint(bytes, session->last_ms);
+    bytes_put_varint(bytes, session_last_since_base(session));
     bytes_put_u32(bytes, session->key);
     bytes_put_u16(bytes, session->port);
     if (session->flags & SESSION_HAS4)

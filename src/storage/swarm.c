@@ -11,54 +11,46 @@
 
 /* --- finding --- */
 
-/* The first of users[from … total) that is `user`; `total` where there is none. */
-static uint32_t scan_users(const uint32_t *users, uint32_t from, uint32_t total, uint32_t user)
+/* Which of the first `total` users of a chunk are `user`, as bits. */
+static uint64_t scan_users(const uint32_t *users, uint32_t total, uint32_t user)
 {
-    uint32_t i = from;
+    uint64_t found = 0;
 #ifdef __SSE2__
+    /* The last four may be past the total, but not past the chunk: what they find there is dropped. */
     const __m128i wanted = _mm_set1_epi32((int)user);
-    for (; i + 4 <= total; i += 4) {
+    for (uint32_t i = 0; i < total; i += 4) {
         __m128i four = _mm_loadu_si128((const __m128i *)(const void *)(users + i));
-        int equal = _mm_movemask_ps(_mm_castsi128_ps(_mm_cmpeq_epi32(four, wanted)));
-        if (equal != 0)
-            return i + (uint32_t)__builtin_ctz((unsigned)equal);
+        uint64_t equal = (uint64_t)_mm_movemask_ps(_mm_castsi128_ps(_mm_cmpeq_epi32(four, wanted)));
+        found |= equal << i;
     }
+    return total == CHUNK_SLOTS ? found : found & ((UINT64_C(1) << total) - 1);
+#else
+    for (uint32_t i = 0; i < total; i++)
+        found |= (uint64_t)(users[i] == user) << i;
+    return found;
 #endif
-    while (i < total && users[i] != user)
-        i++;
-    return i;
 }
 
-static uint32_t next_in_index(struct swarm_walk *walk, uint32_t slot)
+static uint32_t check_in_index(struct swarm_walk *walk, uint32_t slot)
 {
     while (slot != INDEX_NONE && swarm_user(walk->torrent, slot) != walk->user)
         slot = index_next(&walk->index);
     return slot; /* SLOT_NONE and INDEX_NONE are the same */
 }
 
-static uint32_t next_in_chunk(struct swarm_walk *walk)
+uint32_t swarm_next_in_index(struct swarm_walk *walk)
 {
-    uint32_t total = swarm_total(walk->torrent);
-    uint32_t slot = total == 0 ? 0 : scan_users(chunk_users(torrent_chunk(walk->torrent)), walk->at, total, walk->user);
-    walk->at = slot + 1;
-    return slot == total ? SLOT_NONE : slot;
+    return check_in_index(walk, index_next(&walk->index));
 }
 
 uint32_t swarm_first_of_user(const struct torrent *torrent, uint32_t user, struct swarm_walk *walk)
 {
     walk->torrent = torrent;
     walk->user = user;
-    walk->at = 0;
     if (torrent->flags & TORRENT_IS_LARGE)
-        return next_in_index(walk, index_first(&torrent_large(torrent)->index, swarm_user_hash(user), &walk->index));
-    return next_in_chunk(walk);
-}
-
-uint32_t swarm_next_of_user(struct swarm_walk *walk)
-{
-    if (walk->torrent->flags & TORRENT_IS_LARGE)
-        return next_in_index(walk, index_next(&walk->index));
-    return next_in_chunk(walk);
+        return check_in_index(walk, index_first(&torrent_large(torrent)->index, swarm_user_hash(user), &walk->index));
+    walk->slots = scan_users(chunk_users(torrent_chunk(torrent)), swarm_total(torrent), user);
+    return swarm_next_of_user(walk);
 }
 
 uint32_t swarm_find(const struct torrents *torrents, const struct torrent *torrent, uint32_t user,

@@ -12,6 +12,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "base/address.h"
 #include "storage/index.h"
@@ -39,13 +40,14 @@ enum session_flags {
 struct session {
     uint64_t uploaded; /* the baseline: the counters last accepted */
     uint64_t downloaded;
-    uint64_t left : 48;
-    uint64_t last_ms : 40; /* last accepted announce, since TIME_BASE_MS */
+    uint8_t left[6];    /* session_left */
+    uint8_t last_ms[5]; /* last accepted announce: session_last_ms */
     uint32_t key;
     uint16_t port; /* as last said; kept in tombstones */
     uint8_t flags; /* enum session_flags */
     struct packed_peer_id peer_id;
 } __attribute__((packed));
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "numbers of 5 and 6 bytes are the lower ones of a word");
 
 enum swarm_place { PLACE_SEEDER, PLACE_LEECHER, PLACE_TOMBSTONE };
 
@@ -119,27 +121,51 @@ static inline bool session_is_listed(const struct session *session)
     return !(session->flags & SESSION_UNLISTED);
 }
 
-/* Unix milliseconds of its last accepted announce. */
+/* Numbers of 6 and 5 bytes in a session are read and written by words of 8, as a processor likes it. */
+enum { SESSION_LAST_WORD = offsetof(struct session, last_ms) - 3 };
+
+static inline uint64_t session_word(const struct session *session, size_t at)
+{
+    uint64_t word;
+    memcpy(&word, (const uint8_t *)session + at, sizeof word);
+    return word;
+}
+
+static inline void session_set_word(struct session *session, size_t at, uint64_t word)
+{
+    memcpy((uint8_t *)session + at, &word, sizeof word);
+}
+
+/* Milliseconds from TIME_BASE_MS to its last accepted announce, and the same since 1970. */
+static inline uint64_t session_last_since_base(const struct session *session)
+{
+    return session_word(session, SESSION_LAST_WORD) >> 24;
+}
+
 static inline int64_t session_last_ms(const struct session *session)
 {
-    return (int64_t)session->last_ms + TIME_BASE_MS;
+    return (int64_t)session_last_since_base(session) + TIME_BASE_MS;
 }
 
 static inline void session_set_last_ms(struct session *session, int64_t unix_ms)
 {
-    int64_t ms = unix_ms - TIME_BASE_MS;
-    session->last_ms = (uint64_t)(ms < 0 ? 0 : ms) & ((UINT64_C(1) << 40) - 1);
-}
-
-static inline void session_set_left(struct session *session, uint64_t left)
-{
-    session->left = (left < SESSION_LEFT_MAX ? left : SESSION_LEFT_MAX) & SESSION_LEFT_MAX;
+    uint64_t ms = unix_ms < TIME_BASE_MS ? 0 : (uint64_t)(unix_ms - TIME_BASE_MS);
+    uint64_t before = session_word(session, SESSION_LAST_WORD) & 0xffffff;
+    session_set_word(session, SESSION_LAST_WORD, before | ms << 24);
 }
 
 /* SESSION_LEFT_MAX is told as COUNTER_MAX again. */
 static inline uint64_t session_left(const struct session *session)
 {
-    return session->left == SESSION_LEFT_MAX ? COUNTER_MAX : session->left;
+    uint64_t left = session_word(session, offsetof(struct session, left)) & SESSION_LEFT_MAX;
+    return left == SESSION_LEFT_MAX ? COUNTER_MAX : left;
+}
+
+static inline void session_set_left(struct session *session, uint64_t left)
+{
+    uint64_t behind = session_word(session, offsetof(struct session, left)) & ~SESSION_LEFT_MAX;
+    session_set_word(session, offsetof(struct session, left),
+                     behind | (left < SESSION_LEFT_MAX ? left : SESSION_LEFT_MAX));
 }
 
 /*
@@ -168,11 +194,22 @@ uint32_t swarm_find(const struct torrents *torrents, const struct torrent *torre
 struct swarm_walk {
     const struct torrent *torrent;
     uint32_t user;
-    uint32_t at; /* small swarms: where to look on */
+    uint64_t slots; /* small swarms: the slots that are still to come, as bits */
     struct index_walk index;
 };
 uint32_t swarm_first_of_user(const struct torrent *torrent, uint32_t user, struct swarm_walk *walk);
-uint32_t swarm_next_of_user(struct swarm_walk *walk);
+uint32_t swarm_next_in_index(struct swarm_walk *walk);
+
+static inline uint32_t swarm_next_of_user(struct swarm_walk *walk)
+{
+    if (walk->torrent->flags & TORRENT_IS_LARGE)
+        return swarm_next_in_index(walk);
+    if (walk->slots == 0)
+        return SLOT_NONE;
+    uint32_t slot = (uint32_t)__builtin_ctzll(walk->slots);
+    walk->slots &= walk->slots - 1;
+    return slot;
+}
 
 /* A new session, as a tombstone with everything zero but the peer id. SLOT_NONE out of memory, and nothing changed. */
 uint32_t swarm_add(struct torrents *torrents, struct torrent *torrent, uint32_t user, const uint8_t *peer_id);

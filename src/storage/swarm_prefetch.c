@@ -42,6 +42,8 @@ uint32_t swarm_guess_slot(const struct torrent *torrent, uint32_t user)
 
 void swarm_prefetch_session(const struct torrent *torrent, uint32_t slot)
 {
+    if (slot >= swarm_total(torrent)) /* unknown, or the swarm has become smaller since the guess */
+        return;
     const char *session = (const char *)swarm_session(torrent, slot);
     __builtin_prefetch(session, 1);
     __builtin_prefetch(session + sizeof(struct session) - 1, 1);

@@ -5,12 +5,14 @@
 
 #include "base/clock.h"
 #include "middleware/stages.h"
+#include "tracker/fetch.h"
 
-enum { STAGES_MAX = 16, CLOCK_LOOKS = 1000 };
+enum { STAGES_MAX = 16, CLOCK_LOOKS = 1000, DISTANCE = 4 };
 
 struct chain {
     struct context *context;
     struct stage stages[STAGES_MAX];
+    void (*run_one[STAGES_MAX])(struct context *context, struct announce *announce); /* of those stages that have one */
     unsigned count;
     unsigned on_batches; /* as many of them, the first, run over batches, the others over one announce */
     bool measures;
@@ -38,6 +40,7 @@ struct chain *chain_new(struct context *context)
     for (; stages[chain->count] != NULL; chain->count++) {
         struct stage *stage = &chain->stages[chain->count];
         stage->type = stages[chain->count];
+        chain->run_one[chain->count] = stage->type->run_one;
         if (stage->type->run != NULL)
             chain->on_batches = chain->count + 1;
         if (stage->type->start != NULL && stage->type->start(stage, context->config) != 0) {
@@ -51,8 +54,6 @@ struct chain *chain_new(struct context *context)
 /* Counts the time since `*since_ns` for the stage, and sets it to now. */
 static void count_time(struct chain *chain, unsigned stage, int64_t *since_ns)
 {
-    if (!chain->measures)
-        return;
     int64_t now_ns = clock_monotonic_ns();
     chain->spent_ns[stage] += now_ns - *since_ns;
     chain->looks[stage]++;
@@ -63,8 +64,31 @@ static void run_on_one(struct chain *chain, struct announce *announce, int64_t *
 {
     for (unsigned i = chain->on_batches; i < chain->count; i++) {
         if (announce->verdict <= VERDICT_EMPTY)
-            chain->stages[i].type->run_one(chain->context, announce);
-        count_time(chain, i, since_ns);
+            chain->run_one[i](chain->context, announce);
+        if (chain->measures)
+            count_time(chain, i, since_ns);
+    }
+}
+
+/*
+ * The announces go one after the other, each through fetching and stages, with some distance between its steps: while
+ * one is worked on, memory brings what those behind it will need.
+ */
+static void run_on_swarms(struct chain *chain, struct announce *const *announces, unsigned count, int64_t *since_ns)
+{
+    struct pick_plan plans[BATCH_MAX];
+    for (unsigned head = 0; head < count + 4 * DISTANCE; head++) {
+        unsigned at = head; /* before the first one it is far above the count */
+        if (at < count)
+            fetch_segment(&plans[at], chain->context, announces[at]);
+        if ((at -= DISTANCE) < count)
+            fetch_line(announces[at]);
+        if ((at -= DISTANCE) < count)
+            fetch_slot(&plans[at], announces[at]);
+        if ((at -= DISTANCE) < count)
+            fetch_session(announces[at]);
+        if ((at -= DISTANCE) < count)
+            run_on_one(chain, announces[at], since_ns);
     }
 }
 
@@ -77,10 +101,18 @@ void chain_run(struct chain *chain, struct announce *const *announces, unsigned 
     users_read_begin();
     for (unsigned i = 0; i < chain->on_batches; i++) {
         chain->stages[i].type->run(&chain->stages[i], &batch);
-        count_time(chain, i, &since_ns);
+        if (chain->measures)
+            count_time(chain, i, &since_ns);
     }
-    for (unsigned i = 0; i < count; i++)
-        run_on_one(chain, announces[i], &since_ns);
+    struct announce *accepted[BATCH_MAX];
+    unsigned accepted_count = 0;
+    for (unsigned i = 0; i < count; i++) {
+        if (announces[i]->verdict == VERDICT_ACCEPTED)
+            accepted[accepted_count++] = announces[i];
+        else
+            run_on_one(chain, announces[i], &since_ns);
+    }
+    run_on_swarms(chain, accepted, accepted_count, &since_ns);
     users_read_end();
     ring_publish(chain->context->ring);
 }

@@ -2,6 +2,9 @@
 #include "tracker/route.h"
 
 #include <string.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 /* A path is at most three segments long, one more than any that is known. */
 enum { SEGMENTS_KEPT = 3 };
@@ -11,17 +14,41 @@ struct segment {
     size_t length;
 };
 
+static bool is_passkey_character(uint8_t c)
+{
+    unsigned letter = (c | 0x20U) - 'a', digit = c - (unsigned)'0';
+    return letter < 26 || digit < 10 || c == '-' || c == '_';
+}
+
+#ifdef __SSE2__
+/* Whether 16 characters belong to a passkey. This is done for each announce, so it is worth doing many at once. */
+static bool are_passkey_characters(const char *text)
+{
+    const __m128i zero = _mm_setzero_si128();
+    __m128i c = _mm_loadu_si128((const __m128i *)(const void *)text);
+    __m128i letter = _mm_sub_epi8(_mm_or_si128(c, _mm_set1_epi8(0x20)), _mm_set1_epi8('a'));
+    __m128i digit = _mm_sub_epi8(c, _mm_set1_epi8('0'));
+    /* Saturating: what is left of a number up to the limit is 0. */
+    __m128i is_letter = _mm_cmpeq_epi8(_mm_subs_epu8(letter, _mm_set1_epi8(25)), zero);
+    __m128i is_digit = _mm_cmpeq_epi8(_mm_subs_epu8(digit, _mm_set1_epi8(9)), zero);
+    __m128i is_sign = _mm_or_si128(_mm_cmpeq_epi8(c, _mm_set1_epi8('-')), _mm_cmpeq_epi8(c, _mm_set1_epi8('_')));
+    return _mm_movemask_epi8(_mm_or_si128(_mm_or_si128(is_letter, is_digit), is_sign)) == 0xffff;
+}
+#endif
+
 bool route_passkey_is_well_formed(const char *text, size_t length)
 {
     if (length < 1 || length > PASSKEY_MAX)
         return false;
-    unsigned strangers = 0; /* counted without branches: this is done for each announce */
-    for (size_t i = 0; i < length; i++) {
-        unsigned c = (uint8_t)text[i];
-        unsigned is_letter = (c | 0x20) - 'a' < 26, is_digit = c - '0' < 10;
-        strangers += !(is_letter | is_digit | (c == '-') | (c == '_'));
-    }
-    return strangers == 0;
+    size_t i = 0;
+#ifdef __SSE2__
+    for (; i + 16 <= length; i += 16)
+        if (!are_passkey_characters(text + i))
+            return false;
+#endif
+    while (i < length && is_passkey_character((uint8_t)text[i]))
+        i++;
+    return i == length;
 }
 
 /* Takes a still encoded passkey. Returns false for a bad escape. */

@@ -73,6 +73,12 @@ static inline uint32_t announce_wanted(const struct announce *announce, const st
     return want < most ? want : most;
 }
 
+/* Seeders have no use for seeders, nor have partial seeds (BEP 21). */
+static inline bool announce_wants_seeders(const struct announce *announce)
+{
+    return announce->left > 0 && announce->event != EVENT_PAUSED;
+}
+
 /* Ends an announce with a failure. `reason` must outlive the reply. `retry_s` 0: retrying does not help. */
 static inline void announce_refuse(struct announce *announce, enum verdict verdict, const char *reason,
                                    uint32_t retry_s)

@@ -12,7 +12,7 @@
 static struct session session_of_age(int64_t age_ms, uint8_t flags)
 {
     struct session session = {.uploaded = 1000, .downloaded = 500, .key = 77, .port = 6881, .flags = flags};
-    session.last_ms = (uint64_t)(NOW_MS - age_ms - TIME_BASE_MS) & ((UINT64_C(1) << 40) - 1);
+    session_set_last_ms(&session, NOW_MS - age_ms);
     return session;
 }
 

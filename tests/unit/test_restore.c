@@ -58,7 +58,7 @@ static void expect_same_session(const struct torrent *one, uint32_t slot, const 
     cr_assert_eq(swarm_place(one, slot), swarm_place(other, at));
     cr_assert_eq(a->uploaded, b->uploaded);
     cr_assert_eq(a->downloaded, b->downloaded);
-    cr_assert_eq(a->last_ms, b->last_ms);
+    cr_assert_eq(session_last_ms(a), session_last_ms(b));
     cr_assert_eq(a->flags, b->flags, "flags %x and %x", a->flags, b->flags);
     if (swarm_place(one, slot) == PLACE_TOMBSTONE)
         return;

@@ -93,13 +93,23 @@ Test(route, passkey_length_is_1_to_64)
     cr_expect_eq(parse(path, false).action, ROUTE_ANNOUNCE);
 }
 
+static bool is_of_the_alphabet(int c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
+}
+
+/* At each place of each length: many characters are looked at at once. */
 Test(route, passkey_alphabet_is_letters_digits_minus_underscore)
 {
-    for (int c = 0; c < 256; c++) {
-        char text = (char)c;
-        bool good = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
-        cr_expect_eq(route_passkey_is_well_formed(&text, 1), good, "%d", c);
-    }
+    for (size_t length = 1; length <= PASSKEY_MAX; length++)
+        for (size_t at = 0; at < length; at++)
+            for (int c = 0; c < 256; c++) {
+                char text[PASSKEY_MAX];
+                memset(text, 'x', sizeof text);
+                text[at] = (char)c;
+                cr_assert_eq(route_passkey_is_well_formed(text, length), is_of_the_alphabet(c), "%d at %zu of %zu", c,
+                             at, length);
+            }
     cr_expect_not(route_passkey_is_well_formed("", 0));
 }
 

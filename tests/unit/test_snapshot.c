@@ -229,7 +229,7 @@ static void expect_same_session(const struct torrent *one, uint32_t slot, const 
     cr_assert_eq(a->uploaded, b->uploaded);
     cr_assert_eq(a->downloaded, b->downloaded);
     cr_assert_eq(session_left(a), session_left(b));
-    cr_assert_eq(a->last_ms, b->last_ms);
+    cr_assert_eq(session_last_ms(a), session_last_ms(b));
     cr_assert_eq(a->key, b->key);
     cr_assert_eq(a->port, b->port);
     cr_assert_eq(a->flags, b->flags, "flags %x and %x", a->flags, b->flags);
