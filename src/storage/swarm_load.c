@@ -29,7 +29,7 @@ static void fill(struct session *session, const struct saved_session *saved)
     session->downloaded = saved->downloaded;
     session->key = saved->key;
     session->port = saved->port;
-    session->last_ms = saved->last_ms;
+    session_set_last_ms(session, (int64_t)saved->last_ms + TIME_BASE_MS);
     session_set_left(session, saved->left);
 }
 
