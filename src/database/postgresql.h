@@ -18,7 +18,7 @@ struct postgresql {
     struct sql_buffer arrays[PG_ARRAYS_MAX]; /* the values of one statement of a batch */
 };
 
-enum { POSTGRESQL_SCHEMA_VERSION = 1 };
+enum { POSTGRESQL_SCHEMA_VERSION = 2 };
 extern const char *const *const postgresql_migrations[];
 
 /* As database_backend.query; the state is a struct postgresql. */

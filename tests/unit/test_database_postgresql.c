@@ -48,6 +48,28 @@ Test(postgresql, what_the_sink_writes_notifies_nobody)
     database_close(sink_side);
 }
 
+/* As a tracker that knew only the first version left it. */
+Test(postgresql, tables_of_the_first_version_are_brought_up_to_date_with_what_is_in_them)
+{
+    add_user(1);
+    add_torrent(1);
+    apply_one(delta_of(1, 1, 1));
+    site("ALTER TABLE user_torrents SET (fillfactor = 75); ALTER TABLE sessions SET (fillfactor = 75)");
+    site("UPDATE privtrak SET value = '1' WHERE key = 'schema'");
+    struct database *newer = database_open(place.url, &error);
+    OK(database_connect(newer, &error));
+    cr_assert_eq(site_number("SELECT count(*) FROM pg_class WHERE oid IN ('user_torrents'::regclass, "
+                             "'sessions'::regclass) AND reloptions = '{fillfactor=50}'"),
+                 2);
+    cr_assert_eq(site_number("SELECT value FROM privtrak WHERE key = 'schema'"), 2);
+    cr_assert_eq(site_number("SELECT uploaded FROM user_torrents"), 100);
+    struct delta delta = delta_of(2, 1, 1);
+    struct database_batch batch = {.instance = INSTANCE, .deltas = &delta, .count = 1};
+    OK(database_apply(newer, &batch, &error));
+    cr_assert_eq(site_number("SELECT uploaded FROM user_torrents"), 200);
+    database_close(newer);
+}
+
 Test(postgresql, a_connection_that_ends_is_worth_a_look)
 {
     read_now();
