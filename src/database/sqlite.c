@@ -6,6 +6,7 @@
 #include "database/sqlite.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -154,8 +155,19 @@ static enum database_result run_script(struct sqlite *sqlite, const char *text, 
     return code == SQLITE_OK ? DATABASE_OK : sqlite_failed(sqlite, code, error);
 }
 
+/*
+ * The library counts its memory behind one lock for all threads, several times a row, and nobody asks for the sums.
+ * It can only be told before its first use; told later it refuses, and all works as before.
+ */
+static void configure_library(void)
+{
+    (void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+}
+
 static enum database_result sqlite_connect(void *state, struct error *error)
 {
+    static pthread_once_t configured = PTHREAD_ONCE_INIT;
+    (void)pthread_once(&configured, configure_library);
     struct sqlite *sqlite = state;
     sqlite_disconnect(sqlite);
     enum database_result result = make_file(sqlite, error);
