@@ -1,13 +1,15 @@
 /*
  * bench_sink: how many deltas a second the database sink takes.
  *
- *     bench_sink [--url URL] [--users N] [--torrents N] [--sessions N] [--deltas N] [--batch N]...
+ *     bench_sink [--url URL] [--users N] [--torrents N] [--sessions N] [--deltas N] [--repeat PERCENT] [--batch N]...
  *
  * Without --url a SQLite file in the working directory is made and removed again; another
  * database must be empty. All sessions announce once first (not measured: it makes the rows). What is measured
  * is a tracker that runs: sessions in random order, each once before any comes again, of users who
  * have many sessions each and torrents of heavy-tailed popularity; of a hundred announces 88 are plain (a third of them
- * without bytes), 5 stopped, 5 started by new sessions, 1 completed, 1 expired.
+ * without bytes), 5 stopped, 5 started by new sessions, 1 completed, 1 expired. So nearly every delta is a row of its own.
+ * --repeat: of so many the session is one that is in the batch already, as where clients announce over both families, and
+ * the two become one row.
  */
 #include <getopt.h>
 #include <inttypes.h>
@@ -27,6 +29,8 @@ struct bench {
     const char *path; /* to be removed at the end; NULL: not ours */
     uint32_t users, torrents, sessions;
     uint64_t deltas;
+    uint64_t repeat;      /* percent */
+    uint64_t batch_first; /* `next` when the batch began */
     size_t batch_sizes[BATCHES_MAX];
     size_t batch_count;
 
@@ -101,9 +105,17 @@ static void fill_delta(struct bench *bench, struct delta *delta, uint32_t number
         delta->passkey_length = (uint8_t)snprintf(delta->passkey, sizeof(delta->passkey), "%032" PRIu32, session->user);
 }
 
+static uint32_t next_session(struct bench *bench)
+{
+    uint64_t of_batch = bench->next - bench->batch_first;
+    if (bench->repeat > 0 && of_batch > 0 && random_next(bench) % 100 < bench->repeat)
+        return bench->order[(bench->batch_first + random_next(bench) % of_batch) % bench->sessions];
+    return bench->order[bench->next++ % bench->sessions];
+}
+
 static void next_announce(struct bench *bench, struct delta *delta)
 {
-    uint32_t number = bench->order[bench->next++ % bench->sessions];
+    uint32_t number = next_session(bench);
     struct bench_session *session = &bench->all[number];
     unsigned kind = (unsigned)(random_next(bench) % 100);
     uint64_t bytes = kind % 3 == 0 ? 0 : random_next(bench) % (1u << 26);
@@ -245,6 +257,7 @@ static void measure(struct bench *bench, size_t batch)
     double wall = 0, cpu = 0, slowest = 0;
     uint64_t done = 0;
     while (done < bench->deltas) {
+        bench->batch_first = bench->next;
         for (size_t i = 0; i < batch; i++)
             next_announce(bench, &deltas[i]);
         double start = seconds(CLOCK_MONOTONIC), start_cpu = seconds(CLOCK_THREAD_CPUTIME_ID);
@@ -263,13 +276,11 @@ static void measure(struct bench *bench, size_t batch)
 
 static void parse(struct bench *bench, int argc, char **argv)
 {
-    static const struct option options[] = {{"url", required_argument, NULL, 'u'},
-                                            {"users", required_argument, NULL, 'U'},
-                                            {"torrents", required_argument, NULL, 'T'},
-                                            {"sessions", required_argument, NULL, 'S'},
-                                            {"deltas", required_argument, NULL, 'D'},
-                                            {"batch", required_argument, NULL, 'B'},
-                                            {NULL, 0, NULL, 0}};
+    static const struct option options[] = {
+        {"url", required_argument, NULL, 'u'},      {"users", required_argument, NULL, 'U'},
+        {"torrents", required_argument, NULL, 'T'}, {"sessions", required_argument, NULL, 'S'},
+        {"deltas", required_argument, NULL, 'D'},   {"repeat", required_argument, NULL, 'R'},
+        {"batch", required_argument, NULL, 'B'},    {NULL, 0, NULL, 0}};
     int option;
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
         unsigned long long value = optarg ? strtoull(optarg, NULL, 10) : 0;
@@ -289,6 +300,9 @@ static void parse(struct bench *bench, int argc, char **argv)
         case 'D':
             bench->deltas = value;
             break;
+        case 'R':
+            bench->repeat = value;
+            break;
         case 'B':
             if (bench->batch_count < BATCHES_MAX)
                 bench->batch_sizes[bench->batch_count++] = value;
@@ -297,8 +311,8 @@ static void parse(struct bench *bench, int argc, char **argv)
             exit(2);
         }
     }
-    if (bench->users == 0 || bench->torrents == 0 || bench->sessions == 0 || bench->deltas == 0) {
-        (void)fprintf(stderr, "bench_sink: numbers from 1 on\n");
+    if (bench->users == 0 || bench->torrents == 0 || bench->sessions == 0 || bench->deltas == 0 || bench->repeat > 99) {
+        (void)fprintf(stderr, "bench_sink: numbers from 1 on, --repeat up to 99\n");
         exit(2);
     }
     if (bench->batch_count == 0) {
