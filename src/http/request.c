@@ -262,10 +262,14 @@ static const char *find_stop(const char *at, const char *end)
     while (end - at >= 16) {
         __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)at);
         unsigned low = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(bytes, _mm_min_epu8(bytes, highest)));
-        at += low != 0 ? __builtin_ctz(low) : 16;
-        if (low != 0 && stops_line(*at))
+        if (low == 0) {
+            at += 16;
+            continue;
+        }
+        at += __builtin_ctz(low);
+        if (stops_line(*at))
             return at;
-        at += low != 0;
+        at++;
     }
 #endif
     while (at < end && !stops_line(*at))
