@@ -38,7 +38,7 @@ uint64_t ring_published(const struct ring *ring);
 
 /*
  * Consumer: up to `max` published records in a row, borrowed, oldest first;
- * `*count` says how many (0: empty).
+ * `*count` says how many (0: empty, and NULL). There may be more behind them.
  */
 struct delta *ring_peek(struct ring *ring, size_t max, size_t *count);
 

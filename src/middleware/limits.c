@@ -23,6 +23,11 @@ static void expire_silent(struct context *context, struct torrent *torrent)
         (void)departure_sweep(context, torrent, total, total);
 }
 
+static bool is_staler(const struct torrent *torrent, uint32_t slot, uint32_t than)
+{
+    return session_last_ms(swarm_session(torrent, slot)) < session_last_ms(swarm_session(torrent, than));
+}
+
 static void look_at_other(const struct context *context, struct announce *announce, uint32_t slot)
 {
     struct others *others = &announce->others;
@@ -37,7 +42,7 @@ static void look_at_other(const struct context *context, struct announce *announ
         others->active++;
         others->seeding += place == PLACE_SEEDER;
         others->left = left < others->left ? left : others->left;
-    } else if (others->oldest == SLOT_NONE || session_last_ms(session) < session_last_ms(swarm_session(torrent, others->oldest))) {
+    } else if (others->oldest == SLOT_NONE || is_staler(torrent, slot, others->oldest)) {
         others->oldest = slot;
     }
 }
@@ -82,7 +87,7 @@ static uint32_t stalest_of(const struct torrent *torrent, uint32_t user)
     uint32_t slot = swarm_first_of_user(torrent, user, &walk);
     for (; slot != SLOT_NONE; slot = swarm_next_of_user(&walk))
         if (swarm_place(torrent, slot) != PLACE_TOMBSTONE &&
-            (stalest == SLOT_NONE || session_last_ms(swarm_session(torrent, slot)) < session_last_ms(swarm_session(torrent, stalest))))
+            (stalest == SLOT_NONE || is_staler(torrent, slot, stalest)))
             stalest = slot;
     return stalest;
 }

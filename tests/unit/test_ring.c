@@ -76,6 +76,69 @@ Test(ring, peek_gives_a_row_that_does_not_wrap)
     ring_free(ring);
 }
 
+/* Takes and releases up to `most`, which have to be numbered from `*next` on. */
+static void take(struct ring *ring, size_t most, uint64_t *next)
+{
+    size_t count;
+    while (most > 0) {
+        const struct delta *deltas = ring_peek(ring, most, &count);
+        if (count == 0)
+            return;
+        for (size_t i = 0; i < count; i++)
+            cr_assert_eq(deltas[i].uploaded, (*next)++);
+        ring_release(ring, count);
+        most -= count;
+    }
+}
+
+/* The oldest chunk is half released, the newest half filled: there has to be one more than the room takes. */
+Test(ring, is_filled_again_and_again_from_the_middle_of_a_chunk)
+{
+    struct ring *ring = ring_new(256);
+    uint64_t pushed = 0, next = 0;
+    for (size_t released = 1; released < 600; released += 7) {
+        while (ring_room(ring) > 0)
+            push(ring, pushed++);
+        ring_publish(ring);
+        cr_assert_eq(pushed - next, 256);
+        take(ring, released % 256, &next);
+    }
+    take(ring, 256, &next);
+    cr_assert_eq(next, pushed);
+    ring_free(ring);
+}
+
+Test(ring, goes_around_in_little_memory_where_the_consumer_keeps_up)
+{
+    struct ring *ring = ring_new(32768);
+    uint64_t pushed = 0, next = 0;
+    const char *first = (const char *)ring_next(ring);
+    for (int round = 0; round < 5000; round++) {
+        for (int i = 0; i < 50; i++) {
+            cr_assert_lt((size_t)((const char *)ring_next(ring) - first), 256 * sizeof(struct delta));
+            push(ring, pushed++);
+        }
+        ring_publish(ring);
+        take(ring, 50, &next);
+    }
+    ring_free(ring);
+}
+
+Test(ring, a_record_may_be_asked_for_twice)
+{
+    struct ring *ring = ring_new(64);
+    for (uint64_t i = 0; i < 64; i++) {
+        struct delta *delta = ring_next(ring);
+        cr_assert_eq(ring_next(ring), delta);
+        push(ring, i);
+    }
+    uint64_t next = 0;
+    ring_publish(ring);
+    take(ring, 64, &next);
+    cr_assert_eq(next, 64);
+    ring_free(ring);
+}
+
 enum { TRAVELLERS = 300000 };
 
 static void *consume(void *argument)
