@@ -25,10 +25,11 @@ enum { CHUNK_BITS = 6 };
 struct ring {
     /* Read by both, never written after ring_new. Records are numbered 0, 1, … from the first; chunks too. */
     struct delta *records;
-    uint64_t capacity;    /* records */
-    unsigned chunk_bits;  /* a chunk has 1 << chunk_bits records */
-    uint64_t places_mask; /* of `places`; there is a chunk more than the capacity takes: the first may be half released */
-    uint32_t *places;     /* where chunk n stands, at n & places_mask: written before its first record is published */
+    uint64_t capacity;   /* records */
+    unsigned chunk_bits; /* a chunk has 1 << chunk_bits records */
+    uint64_t
+        places_mask;  /* of `places`; there is a chunk more than the capacity takes: the first may be half released */
+    uint32_t *places; /* where chunk n stands, at n & places_mask: written before its first record is published */
 
     /* Written by the producer. The consumer looks at `published` a few hundred times a second only. */
     alignas(CACHE_LINE) _Atomic uint64_t published;

@@ -7,7 +7,7 @@
 #include "middleware/stages.h"
 #include "tracker/fetch.h"
 
-enum { STAGES_MAX = 16, CLOCK_LOOKS = 1000, DISTANCE = 4 };
+enum { STAGES_MAX = 16, CLOCK_LOOKS = 1000, DISTANCE = 8 };
 
 struct chain {
     struct context *context;
@@ -77,17 +77,18 @@ static void run_on_one(struct chain *chain, struct announce *announce, int64_t *
 static void run_on_swarms(struct chain *chain, struct announce *const *announces, unsigned count, int64_t *since_ns)
 {
     struct pick_plan plans[BATCH_MAX];
-    for (unsigned head = 0; head < count + 4 * DISTANCE; head++) {
+    unsigned distance = count < 4 * DISTANCE ? 1 : DISTANCE; /* few would mostly wait for the last */
+    for (unsigned head = 0; head < count + 4 * distance; head++) {
         unsigned at = head; /* before the first one it is far above the count */
         if (at < count)
             fetch_segment(&plans[at], chain->context, announces[at]);
-        if ((at -= DISTANCE) < count)
+        if ((at -= distance) < count)
             fetch_line(announces[at]);
-        if ((at -= DISTANCE) < count)
+        if ((at -= distance) < count)
             fetch_slot(&plans[at], announces[at]);
-        if ((at -= DISTANCE) < count)
+        if ((at -= distance) < count)
             fetch_session(announces[at]);
-        if ((at -= DISTANCE) < count)
+        if ((at -= distance) < count)
             run_on_one(chain, announces[at], since_ns);
     }
 }
