@@ -98,7 +98,6 @@ struct torrent *torrents_guess(struct torrents *torrents, uint64_t hash)
         return NULL;
     struct torrent *torrent = torrents_at(torrents, number);
     __builtin_prefetch(torrent);
-    __builtin_prefetch((const char *)torrent + sizeof *torrent - 1);
     return torrent;
 }
 
