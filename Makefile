@@ -21,14 +21,20 @@ PACKAGE_CFLAGS = $(eval PACKAGE_CFLAGS := $(shell pkg-config --cflags $(PACKAGES
 PACKAGE_LIBS   = $(eval PACKAGE_LIBS := $(shell pkg-config --libs $(PACKAGES)))$(PACKAGE_LIBS)
 
 WARNINGS = -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2
-OPTIMISE ?= -O2 -g -fno-omit-frame-pointer
+OPTIMISE ?= -O2 -g
 SANITISE ?=
-LTO      ?= # LTO=1 optimises over all files at once
+# Programs are optimised over all files at once when they are linked, where gcc is the compiler; `LTO=` leaves that out.
+ifeq ($(origin LTO),undefined)
+LTO := $(if $(shell $(CC) -v 2>&1 | grep '^gcc version'),1)
+endif
+# Tests can be linked of these objects without it.
+LTO_OBJECTS = $(if $(strip $(LTO)),-flto=auto -ffat-lto-objects)
 # CPPFLAGS, CFLAGS, LDFLAGS and LDLIBS are left to whoever calls make; what the code needs stands here.
 PREPROCESS = -Isrc -D_GNU_SOURCE $(PACKAGE_CFLAGS) $(CPPFLAGS)
 C_FLAGS    = -std=gnu11 -pthread $(OPTIMISE) $(WARNINGS) $(SANITISE) $(CFLAGS)
-COMPILE    = $(CC) $(PREPROCESS) $(C_FLAGS) $(if $(strip $(LTO)),-flto=auto)
-LINK       = $(CC) -pthread $(if $(strip $(LTO)),-flto=auto $(OPTIMISE)) $(SANITISE) $(LDFLAGS)
+COMPILE    = $(CC) $(PREPROCESS) $(C_FLAGS)
+LINK       = $(CC) -pthread $(SANITISE) $(LDFLAGS)
+LINK_ALL   = $(LINK) $(if $(strip $(LTO)),-flto=auto $(OPTIMISE))
 LIBRARIES  = $(PACKAGE_LIBS) -lm $(LDLIBS)
 
 CTL_SOURCES   := $(sort $(wildcard src/ctl/*.c))
@@ -55,8 +61,12 @@ all: $(PROGRAMS) ## build privtrakd, privtrakctl and privtrak-bench into build/
 # A stamp that changes with the compiler and its flags, so that objects of other flags are never mixed in.
 $(BUILD)/flags: FORCE
 	@mkdir -p $(@D)
-	@printf '%s\n' '$(COMPILE) $(LINK)' | cmp -s - $@ || \
-	    printf '%s\n' '$(COMPILE) $(LINK)' > $@
+	@printf '%s\n' '$(COMPILE) $(LINK_ALL)' | cmp -s - $@ || \
+	    printf '%s\n' '$(COMPILE) $(LINK_ALL)' > $@
+
+$(BUILD)/obj/src/%.o: src/%.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(COMPILE) $(LTO_OBJECTS) -MMD -MP -c -o $@ $<
 
 $(BUILD)/obj/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
@@ -82,7 +92,7 @@ $(BUILD)/privtrakd: $(BUILD)/obj/src/main.o $(BUILD)/libprivtrak.a
 $(BUILD)/privtrakctl: $(call objects,$(CTL_SOURCES)) $(BUILD)/libprivtrak.a
 $(BUILD)/privtrak-bench: $(call objects,$(BENCH_SOURCES)) $(BUILD)/libprivtrak.a
 $(PROGRAMS):
-	$(LINK) -o $@ $^ $(LIBRARIES)
+	$(LINK_ALL) -o $@ $^ $(LIBRARIES)
 
 # Stands between the daemon and the kernel in tests/torture. Never with a sanitiser: it is loaded before that one's own library.
 $(BUILD)/faults.so: tests/faults/faults.c tests/faults/control.h $(BUILD)/flags
@@ -241,7 +251,7 @@ clean: ## remove build/; the tracker's state in var/ stays
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/\1\t\2/p' Makefile | sort | while IFS="$$(printf '\t')" read -r target what; do \
 	    printf '  make %-14s %s\n' "$$target" "$$what"; done
-	@echo '  Variables: CC, BUILD, PREFIX, DESTDIR, OPTIMISE, SANITISE, LTO=1, FUZZ_SECONDS'
+	@echo '  Variables: CC, BUILD, PREFIX, DESTDIR, OPTIMISE, SANITISE, LTO=, FUZZ_SECONDS'
 
 .PHONY: FORCE
 FORCE:

@@ -21,7 +21,8 @@ int error_prefix(struct error *error, const char *prefix)
     if (error != NULL) {
         char reason[ERROR_TEXT_BYTES];
         memcpy(reason, error->text, sizeof reason);
-        size_t length = strnlen(prefix, sizeof error->text - 3);
+        size_t length = strlen(prefix), most = sizeof error->text - 3;
+        length = length < most ? length : most;
         memcpy(error->text, prefix, length);
         size_t room = sizeof error->text - length;
         (void)snprintf(error->text + length, room, ": %.*s", (int)(room - 3), reason);
