@@ -241,7 +241,7 @@ static uint8_t *copy_but_own(uint8_t *to, const uint8_t *endpoints, uint32_t fro
     return mempcpy(to, endpoints + (size_t)from * ENDPOINT4_BYTES, (size_t)(end - from) * ENDPOINT4_BYTES);
 }
 
-/* A swarm that is one chunk, and all of which is wanted. */
+/* A swarm that is one chunk, and all of which is wanted by one of its sessions. */
 static bool is_wanted_whole(const struct torrent *torrent, uint32_t want, bool wants_seeders)
 {
     return wants_seeders && !(torrent->flags & TORRENT_IS_LARGE) && swarm_active(torrent) <= want + 1;
@@ -269,7 +269,8 @@ void pick_peers(struct pick *pick)
     pick->count6 = 0;
     if (pick->wants4 && !pick->wants6 && pick->hidden_count == 1 && pick->torrent->holes4 == 0 &&
         pick->entries == NULL) {
-        if (is_wanted_whole(pick->torrent, pick->want, pick->wants_seeders))
+        if (is_wanted_whole(pick->torrent, pick->want, pick->wants_seeders) &&
+            pick->hidden[0] < swarm_active(pick->torrent))
             take_everybody(pick);
         else
             take_runs_of_both(pick);

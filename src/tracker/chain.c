@@ -7,7 +7,11 @@
 #include "middleware/stages.h"
 #include "tracker/fetch.h"
 
-enum { STAGES_MAX = 16, CLOCK_LOOKS = 1000, DISTANCE = 8 };
+enum {
+    STAGES_MAX = 16,
+    CLOCK_LOOKS = 1000,
+    DISTANCE = 8, /* announces between an announce's steps: some 2 µs, and what they fetch fits the nearest cache */
+};
 
 struct chain {
     struct context *context;
