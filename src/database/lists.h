@@ -28,8 +28,7 @@ struct listed_rows {
 struct lists {
     const struct registry_parts *parts;
     bool whole;
-    bool
-        at_once; /* the first load: rows go into the tracker as they come, by the putter; the start stops where they break off */
+    bool at_once; /* the first load: the putter takes rows as they come; the start stops where they break off */
 
     struct listed_rows rows;
     struct putter *putter; /* NULL: none */

@@ -19,7 +19,7 @@ enum { CACHE_LINE = 64, HUGE_PAGE = 2 << 20 };
 /* What a producer fills of nearly every record: all but the passkey. */
 enum { TOUCHED_BYTES = offsetof(struct delta, passkey) };
 
-enum { CHUNK_BITS = 6 };
+enum { CHUNK_BITS = 6, RING_MAX = 1 << 26 };
 
 /* The padding keeps the two sides' lines apart. NOLINTNEXTLINE(clang-analyzer-optin.performance.Padding) */
 struct ring {
@@ -70,7 +70,7 @@ static struct delta *records_new(size_t count)
 
 struct ring *ring_new(size_t capacity)
 {
-    if (capacity == 0 || capacity > SIZE_MAX / (4 * sizeof(struct delta)))
+    if (capacity == 0 || capacity > RING_MAX)
         return NULL;
     struct ring *ring = aligned_alloc(CACHE_LINE, sizeof(*ring));
     if (ring == NULL)

@@ -14,7 +14,7 @@
 
 struct ring;
 
-/* `capacity` is rounded up to a power of two. Returns NULL out of memory. */
+/* `capacity` is rounded up to a power of two. Returns NULL out of memory, and for none or more than 2^26 records. */
 struct ring *ring_new(size_t capacity);
 void ring_free(struct ring *ring);
 

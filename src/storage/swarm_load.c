@@ -7,17 +7,10 @@
 #include "storage/swarm_layout.h"
 #include "storage/users.h"
 
-static enum swarm_place place_of(const struct saved_session *saved)
-{
-    if (!saved->active)
-        return PLACE_TOMBSTONE;
-    return saved->left == 0 ? PLACE_SEEDER : PLACE_LEECHER;
-}
-
 /* The session's slot at its place, made where it is not known. SLOT_NONE out of memory. */
 static uint32_t settle(struct torrents *torrents, struct torrent *torrent, const struct saved_session *saved)
 {
-    enum swarm_place place = place_of(saved);
+    enum swarm_place place = saved_place(saved->active, saved->left);
     uint32_t slot = swarm_find(torrents, torrent, saved->user, saved->peer_id);
     return slot == SLOT_NONE ? swarm_add_at(torrents, torrent, saved->user, saved->peer_id, place)
                              : swarm_move(torrents, torrent, slot, place);

@@ -23,6 +23,14 @@ struct saved_session {
     uint8_t ip6[16];
 };
 
+/* Where a session that comes back stands. */
+static inline enum swarm_place saved_place(bool active, uint64_t left)
+{
+    if (!active)
+        return PLACE_TOMBSTONE;
+    return left == 0 ? PLACE_SEEDER : PLACE_LEECHER;
+}
+
 /*
  * Puts sessions into a swarm. One that is there already becomes what it is said to be, so that
  * the same may come twice. Returns 0 or -ENOMEM.

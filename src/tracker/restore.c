@@ -48,13 +48,6 @@ static struct torrent *find_torrent(struct torrents *torrents, const struct delt
     return torrent;
 }
 
-static enum swarm_place place_of(const struct delta *delta)
-{
-    if (!delta->active)
-        return PLACE_TOMBSTONE;
-    return delta->session.left == 0 ? PLACE_SEEDER : PLACE_LEECHER;
-}
-
 static void restore_fields(struct session *session, const struct delta *delta)
 {
     const struct delta_session *saved = &delta->session;
@@ -105,7 +98,7 @@ int tracker_restore(struct tracker *tracker, const struct delta *delta, bool cou
     if (slot == SLOT_NONE)
         return -ENOMEM;
     restore_fields(swarm_session(torrent, slot), delta);
-    slot = swarm_move(torrents, torrent, slot, place_of(delta));
+    slot = swarm_move(torrents, torrent, slot, saved_place(delta->active, delta->session.left));
     if (delta->active && restore_endpoints(torrent, slot, &delta->session) != 0)
         return -ENOMEM;
     swarm_restore_flags(torrent, slot, delta->session.flags);

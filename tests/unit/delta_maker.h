@@ -2,13 +2,13 @@
 #ifndef PRIVTRAK_TESTS_DELTA_MAKER_H
 #define PRIVTRAK_TESTS_DELTA_MAKER_H
 
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "deltas/delta.h"
+#include "remove_folder.h"
 
 /* xorshift: the same numbers in every run. */
 static inline uint64_t maker_random(uint64_t *state)
@@ -140,18 +140,10 @@ static inline char *maker_folder(void)
     return path;
 }
 
-static inline int maker_remove_one(const char *path, const struct stat *status, int kind, struct FTW *walk)
-{
-    (void)status;
-    (void)kind;
-    (void)walk;
-    return remove(path);
-}
-
 /* Removes the folder with all in it, and frees its name. */
 static inline void maker_remove(char *path)
 {
-    nftw(path, maker_remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    remove_folder(path);
     free(path);
 }
 

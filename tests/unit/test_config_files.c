@@ -1,8 +1,8 @@
 /* Tests of what is looked at outside the configuration: files, folders, certificates, the user. */
 #include "config_text.h"
+#include "remove_folder.h"
 
 #include <fcntl.h>
-#include <ftw.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/x509.h>
@@ -21,21 +21,13 @@ static void make_folder(void)
     cr_assert_eq(chdir(folder), 0);
 }
 
-static int remove_one(const char *path, const struct stat *status, int type, struct FTW *at)
-{
-    (void)status;
-    (void)type;
-    (void)at;
-    return remove(path);
-}
-
-static void remove_folder(void)
+static void tear_down(void)
 {
     cr_expect_eq(seteuid(getuid()), 0);
-    (void)nftw(folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    remove_folder(folder);
 }
 
-TestSuite(config_files, .init = make_folder, .fini = remove_folder);
+TestSuite(config_files, .init = make_folder, .fini = tear_down);
 
 static void check_text(const char *text, struct told *told)
 {
@@ -115,7 +107,7 @@ Test(config_files, what_is_written_outside_state_dir_must_be_for_the_user_that_i
 {
     static const char text[] = "privileges: {user: nobody}\nlog: {file: ../logs/log}\n";
     if (geteuid() != 0) {
-        remove_folder(); /* a skipped test does not come to its end */
+        tear_down(); /* a skipped test does not come to its end */
         cr_skip_test("only root changes to another user");
     }
     cr_assert_eq(mkdir("var", 0700), 0);

@@ -1,10 +1,10 @@
 /* ownership: what root gives away of a directory, and what it does not, whatever stands in it and moves meanwhile. */
 #include "base/ownership.h"
+#include "remove_folder.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <limits.h>
 #include <sched.h>
 #include <signal.h>
@@ -24,14 +24,6 @@ enum { USER = 54321, GROUP = 54322, OTHER = 54323 }; /* ids of nobody on this ma
 
 static char top[] = "/tmp/privtrak-ownership-XXXXXX";
 static struct error reason;
-
-static int remove_one(const char *path, const struct stat *status, int kind, struct FTW *walk)
-{
-    (void)status;
-    (void)kind;
-    (void)walk;
-    return remove(path);
-}
 
 static const char *path_to(const char *name)
 {
@@ -73,7 +65,7 @@ static void set_up(void)
 
 static void tear_down(void)
 {
-    nftw(top, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    remove_folder(top);
 }
 
 TestSuite(ownership, .init = set_up, .fini = tear_down, .timeout = 60);

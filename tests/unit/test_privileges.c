@@ -1,10 +1,10 @@
 /* privileges: what changes nothing, what is refused, and, as root, giving root up, in a child that can give it up. */
 #include "base/privileges.h"
+#include "remove_folder.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <grp.h>
 #include <limits.h>
 #include <pwd.h>
@@ -21,14 +21,6 @@ static char folder[] = "/tmp/privtrak-privileges-XXXXXX";
 static char outside[] = "/tmp/privtrak-outside-XXXXXX"; /* what a link in the state directory leads to */
 static struct error reason;
 
-static int remove_one(const char *path, const struct stat *status, int kind, struct FTW *walk)
-{
-    (void)status;
-    (void)kind;
-    (void)walk;
-    return remove(path);
-}
-
 static void set_up(void)
 {
     cr_assert_not_null(mkdtemp(folder));
@@ -37,8 +29,8 @@ static void set_up(void)
 
 static void tear_down(void)
 {
-    nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-    nftw(outside, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    remove_folder(folder);
+    remove_folder(outside);
 }
 
 TestSuite(privileges, .init = set_up, .fini = tear_down, .timeout = 60);

@@ -1,8 +1,8 @@
 /* snapshot_file: what was written is read back; what is not whole, byte for byte, is refused. */
 #include "daemon/snapshot_file.h"
+#include "remove_folder.h"
 
 #include <criterion/criterion.h>
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,17 +24,9 @@ static void set_up(void)
     snprintf(folder, sizeof folder, "%s/snapshot", parent);
 }
 
-static int remove_one(const char *path, const struct stat *status, int type, struct FTW *walk)
-{
-    (void)status;
-    (void)type;
-    (void)walk;
-    return remove(path);
-}
-
 static void tear_down(void)
 {
-    nftw(parent, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    remove_folder(parent);
 }
 
 TestSuite(snapshot_file, .init = set_up, .fini = tear_down, .timeout = 60);
