@@ -103,8 +103,8 @@ static int load_snapshot(struct state *state, uint64_t *seq, struct error *error
     size_t count = snapshot_file_list(state->folder, seqs, SNAPSHOTS_KEPT);
     *seq = 0;
     for (size_t i = 0; i < count; i++) {
-        int64_t made_at_ms;
-        uint64_t sessions;
+        int64_t made_at_ms = 0;
+        uint64_t sessions = 0;
         if (load_file(state, seqs[i], &made_at_ms, &sessions, error) == 0) {
             log_info("state", "snapshot loaded sessions=%" PRIu64 " covers=%" PRIu64, sessions, seqs[i]);
             state->newest_ms = made_at_ms;
