@@ -17,6 +17,7 @@ struct floor_settings {
     struct endpoint_list listen;
     struct cpu_list cpus;
     uint64_t reply_bytes;    /* of an announce's reply: the UDP payload, or the whole HTTP answer */
+    bool merge;              /* UDP: replies to one address as one send, as the tracker does */
     bool close;              /* HTTP: a connection for each request */
     const char *certificate; /* HTTPS: files in PEM */
     const char *key;

@@ -12,6 +12,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "udp/merge.h"
+
 enum { BATCH = 64, REQUEST_BYTES = 2048, CONNECT_BYTES = 16, SOCKET_BUFFER = 8 << 20 };
 enum { ACTION_CONNECT, ACTION_ANNOUNCE, ACTION_SCRAPE };
 
@@ -20,6 +22,7 @@ struct batch {
     struct mmsghdr out[BATCH];
     struct iovec in_data[BATCH];
     struct iovec out_data[BATCH];
+    struct udp_merged merged;
     struct sockaddr_in6 addresses[BATCH];
     uint8_t requests[BATCH][REQUEST_BYTES];
     uint8_t replies[BATCH][1472];
@@ -35,6 +38,8 @@ int floor_udp_open(struct floor_thread *thread, struct error *error)
         if (fd < 0)
             return -1;
         thread->sockets[thread->socket_count++] = fd;
+        if (thread->settings->merge && !udp_merge_is_supported(fd))
+            return error_set(error, "--merge: this kernel does not cut datagrams apart");
         int bytes = SOCKET_BUFFER;
         if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof bytes) < 0)
             (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes);
@@ -128,8 +133,14 @@ static int serve_once(struct floor_thread *thread, struct batch *batch, size_t s
     unsigned count = 0;
     for (int i = 0; i < received; i++)
         count += answer(thread, batch, batch->reply_bytes[socket], (size_t)i, count);
+    struct mmsghdr *out = batch->out;
+    if (thread->settings->merge && count > 0) {
+        udp_merge(&batch->merged, batch->out, count);
+        out = batch->merged.messages;
+        count = batch->merged.count;
+    }
     for (unsigned sent = 0; sent < count;) {
-        int code = sendmmsg(fd, batch->out + sent, count - sent, 0);
+        int code = sendmmsg(fd, out + sent, count - sent, 0);
         /* What the kernel does not take is lost, as datagrams are: the one at the front is passed over. */
         sent += code > 0 ? (unsigned)code : 1;
     }

@@ -29,6 +29,7 @@ static int start_socket(struct udp_frontend *frontend, struct udp_socket *socket
     socket->fd = listener->sockets[frontend->number];
     socket->listener = (uint16_t)number;
     socket->family = listener->address.family == 4 ? FAMILY4 : FAMILY6;
+    socket->can_merge = udp_merge_is_supported(socket->fd);
     socket->readable =
         event_new(worker_base(frontend->worker), socket->fd, EV_READ | EV_PERSIST, udp_socket_readable, socket);
     socket->next_turn = event_new(worker_base(frontend->worker), -1, 0, udp_socket_readable, socket);

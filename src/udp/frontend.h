@@ -4,7 +4,8 @@
  *
  * A datagram's way: receive.c reads up to 64 of them at once, request.c tells what
  * each one asks for and hands announces to the worker, the answers come
- * back into outbox.c, and one sendmmsg takes them all.
+ * back into outbox.c, where merge.c puts those to one client together, and one
+ * sendmmsg takes them all.
  */
 #ifndef PRIVTRAK_UDP_FRONTEND_H
 #define PRIVTRAK_UDP_FRONTEND_H
@@ -15,6 +16,7 @@
 #include "tracker/worker.h"
 #include "udp/connection_id.h"
 #include "udp/listen.h"
+#include "udp/merge.h"
 #include "udp/packet.h"
 
 enum {
@@ -35,6 +37,7 @@ struct udp_socket {
     struct event *readable;
     struct event *next_turn; /* a timer of 0, while the socket is under full load */
     bool is_polled;          /* and so is not watched, but read each turn */
+    bool can_merge;
     int fd;
     uint16_t listener; /* its number, the same for all workers */
     uint8_t family;    /* FAMILY4 or FAMILY6 */
@@ -99,6 +102,7 @@ struct udp_outbox {
     struct iovec vectors[UDP_BATCH];
     int64_t late_since_ns[UDP_BATCH]; /* late replies only */
     struct udp_envelope envelopes[UDP_BATCH];
+    struct udp_merged merged;
     uint8_t replies[UDP_BATCH][PACKET_REPLY_MAX + 4]; /* a multiple of 16 */
 };
 

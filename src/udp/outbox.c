@@ -19,17 +19,42 @@ void udp_outbox_init(struct udp_frontend *frontend)
     }
 }
 
-/*
- * Sends all, or drops and counts what the socket does not take: a client asks again.
- * Waiting for room would make the requests behind it wait too.
- */
-static void send_all(struct udp_frontend *frontend, struct udp_outbox *outbox)
+/* Where the kernel cannot cut a merged message after all, its replies leave one by one. Returns how many did not. */
+static unsigned send_apart(int fd, const struct msghdr *merged)
 {
-    unsigned done = 0;
+    unsigned failures = 0;
+    for (size_t i = 0; i < merged->msg_iovlen; i++) {
+        struct msghdr single = {.msg_name = merged->msg_name, .msg_namelen = merged->msg_namelen};
+        single.msg_iov = &merged->msg_iov[i];
+        single.msg_iovlen = 1;
+        failures += sendmsg(fd, &single, MSG_DONTWAIT) < 0;
+    }
+    return failures;
+}
+
+static unsigned count_replies(const struct mmsghdr *messages, unsigned count)
+{
+    size_t replies = 0;
+    for (unsigned i = 0; i < count; i++)
+        replies += messages[i].msg_hdr.msg_iovlen;
+    return (unsigned)replies;
+}
+
+static bool is_no_room(int reason)
+{
+    return reason == EAGAIN || reason == EWOULDBLOCK || reason == ENOBUFS || reason == ENOMEM;
+}
+
+/*
+ * Sends all, or drops what the socket does not take: a client asks again. Waiting
+ * for room would make the requests behind it wait too. Returns how many replies were dropped.
+ */
+static unsigned send_all(int fd, struct mmsghdr *messages, unsigned count)
+{
     unsigned failures = 0;
     bool is_second_try = false;
-    while (done < outbox->count) {
-        int sent = sendmmsg(outbox->socket->fd, outbox->messages + done, outbox->count - done, MSG_DONTWAIT);
+    for (unsigned done = 0; done < count;) {
+        int sent = sendmmsg(fd, messages + done, count - done, MSG_DONTWAIT);
         if (sent > 0) {
             done += (unsigned)sent;
             is_second_try = false;
@@ -42,15 +67,28 @@ static void send_all(struct udp_frontend *frontend, struct udp_outbox *outbox)
             is_second_try = true;
             continue;
         }
-        LOG_LIMITED(LOG_LEVEL_DEBUG, "udp", "a reply cannot be sent: %s", strerror(errno));
-        bool is_full = errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS || errno == ENOMEM;
-        unsigned dropped = is_full ? outbox->count - done : 1;
-        done += dropped;
-        failures += dropped;
         is_second_try = false;
+        const struct msghdr *refused = &messages[done].msg_hdr;
+        if (refused->msg_iovlen > 1 && !is_no_room(errno)) {
+            failures += send_apart(fd, refused);
+            done++;
+            continue;
+        }
+        LOG_LIMITED(LOG_LEVEL_DEBUG, "udp", "a reply cannot be sent: %s", strerror(errno));
+        unsigned dropped = is_no_room(errno) ? count - done : 1;
+        failures += count_replies(messages + done, dropped);
+        done += dropped;
     }
-    if (failures > 0)
-        counter_add(&frontend->counters->udp_send_failures, failures);
+    return failures;
+}
+
+static unsigned send_replies(struct udp_outbox *outbox)
+{
+    int fd = outbox->socket->fd;
+    if (!outbox->socket->can_merge || outbox->count == 1)
+        return send_all(fd, outbox->messages, outbox->count);
+    udp_merge(&outbox->merged, outbox->messages, outbox->count);
+    return send_all(fd, outbox->merged.messages, outbox->merged.count);
 }
 
 void udp_outbox_send(struct udp_frontend *frontend)
@@ -58,7 +96,9 @@ void udp_outbox_send(struct udp_frontend *frontend)
     struct udp_outbox *outbox = &frontend->outbox;
     if (outbox->count == 0)
         return;
-    send_all(frontend, outbox);
+    unsigned failures = send_replies(outbox);
+    if (failures > 0)
+        counter_add(&frontend->counters->udp_send_failures, failures);
 
     struct latency *latency = &frontend->counters->latency[PROTOCOL_UDP];
     int64_t now_ns = clock_monotonic_ns();

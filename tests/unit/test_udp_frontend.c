@@ -3,10 +3,13 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <linux/filter.h>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/udp.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "udp/frontend.h"
@@ -557,6 +560,70 @@ Test(udp_frontend, packet_from_port_0_is_passed_over)
     turn_all();
     cr_assert_eq(counted(FAMILY4, ACTION_CONNECT, RESULT_MALFORMED), 1);
     cr_assert_eq(worker->counters.udp_send_failures, 0);
+}
+
+/* --- replies to one client as one send --- */
+
+static unsigned receive_all(int family, uint32_t from, uint32_t until)
+{
+    unsigned count = 0;
+    for (struct reply reply = receive(family); reply.length > 0; reply = receive(family), count++) {
+        uint32_t transaction = packet_u32(reply.bytes + 4);
+        cr_assert(transaction >= from && transaction < until);
+        expect_peers(&reply, family, transaction, 50);
+    }
+    return count;
+}
+
+Test(udp_frontend, burst_of_one_client_is_answered_in_one_datagram_each)
+{
+    for (int family = FAMILY4; family <= FAMILY6; family++) {
+        uint64_t id = new_id(family);
+        for (uint32_t i = 0; i < 100; i++) {
+            struct packet packet = packet_of_announce(id, i, 9, URL);
+            send_packet(family, &packet);
+        }
+        turn_all();
+        cr_assert_eq(receive_all(family, 0, 100), 100);
+    }
+}
+
+/* A network of our own whose loopback carries `mtu` bytes. False where the test may not have one. */
+static bool enter_network(int mtu)
+{
+    if (unshare(CLONE_NEWNET) != 0)
+        return false;
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    struct ifreq request = {.ifr_name = "lo", .ifr_mtu = mtu};
+    bool is_good = ioctl(fd, SIOCSIFMTU, &request) == 0;
+    request.ifr_flags = IFF_UP | IFF_RUNNING;
+    is_good = is_good && ioctl(fd, SIOCSIFFLAGS, &request) == 0;
+    (void)close(fd);
+    return is_good;
+}
+
+static void start_nothing(void)
+{
+}
+
+TestSuite(udp_narrow, .init = start_nothing);
+
+Test(udp_narrow, what_the_kernel_does_not_cut_for_a_narrow_path_is_sent_one_by_one)
+{
+    /* Replies of 320 bytes: fragments of a datagram can carry them, segments cannot. */
+    if (!enter_network(300))
+        cr_skip_test("no right to make a network");
+    addresses[FAMILY6].port = 0;
+    start(1);
+    uint64_t id = new_id(FAMILY4);
+    for (uint32_t i = 0; i < 100; i++) {
+        struct packet packet = packet_of_announce(id, i, 9, URL);
+        send_packet(FAMILY4, &packet);
+    }
+    turn_all();
+    cr_assert_eq(receive_all(FAMILY4, 0, 100), 100);
+    cr_assert_eq(worker->counters.udp_send_failures, 0);
+    end();
 }
 
 /* --- more than one worker --- */
