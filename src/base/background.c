@@ -11,7 +11,7 @@
 
 #include "base/log.h"
 
-enum { NICER_BY = 10, NICEST = 19, SLICE_NS = 200000 };
+enum { NICEST = 19, SLICE_NS = 200000 };
 
 static int nicer(int nice_value, int by)
 {
@@ -54,5 +54,5 @@ void background_short_turns(void)
 
 void background_give_way(void)
 {
-    be_nicer(NICER_BY);
+    be_nicer(BACKGROUND_NICER_BY);
 }

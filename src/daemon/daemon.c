@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "admin/admin.h"
+#include "base/background_thread.h"
 #include "base/log.h"
 #include "base/privileges.h"
 #include "daemon/announce_urls.h"
@@ -214,6 +215,7 @@ static int start(struct daemon *daemon, struct error *error)
         return -1;
     if (open_sockets(daemon, error) != 0 || open_admin(daemon, error) != 0)
         return -1;
+    background_allow_return();
     if (give_up_root(daemon, error) != 0)
         return -1;
     return start_threads(daemon, error);

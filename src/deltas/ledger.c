@@ -181,6 +181,8 @@ static size_t run_round(struct ledger *ledger, int64_t now_ns)
     write_out(ledger, now_ns);
     begin_sync(ledger, now_ns);
     ledger_trim(ledger);
+    for (size_t i = 0; i < ledger->runner_count; i++)
+        runner_watch(ledger->runners[i], now_ns);
     return drained;
 }
 

@@ -8,12 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/background.h"
+#include "base/background_thread.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "deltas/thread.h"
 
 static const int64_t ms_ns = 1000 * 1000;
+static const int64_t watch_ns = INT64_C(1000000000);
 
 /* Once the tracker stops, a sink that fails this often in a row is left with what it has. */
 enum { TRIES_AT_THE_END = 3 };
@@ -53,6 +54,12 @@ struct runner {
     bool new_options;
     struct runner_options options;
     char last_error[256];
+    struct background_thread background;
+    bool is_running; /* the thread lives */
+    bool has_waited; /* since it was watched last */
+
+    /* The watching thread's own. */
+    int64_t watch_at_ns;
 };
 
 struct runner *runner_new(const struct runner_settings *settings, struct error *error)
@@ -103,7 +110,9 @@ bool runner_is_placed(const struct runner *runner)
 
 static void wait_until(struct runner *runner, int64_t deadline_ns)
 {
+    runner->has_waited = true;
     thread_wait_until(&runner->changed, &runner->mutex, deadline_ns);
+    runner->has_waited = true;
 }
 
 static bool stopped(struct runner *runner)
@@ -348,7 +357,7 @@ static enum turn wait_for_batch(struct runner *runner, uint64_t *limit)
             atomic_store_explicit(&runner->oldest_ms, 0, memory_order_relaxed);
             runner->pending_since_ns = 0;
             runner->wake_at = read + 1;
-            pthread_cond_wait(&runner->changed, &runner->mutex);
+            wait_until(runner, INT64_MAX);
             continue;
         }
         if (runner->pending_since_ns == 0) {
@@ -403,10 +412,22 @@ static bool run_batch(struct runner *runner, uint64_t limit)
     return true;
 }
 
+static void set_running(struct runner *runner, bool is_running)
+{
+    struct background_thread background;
+    if (is_running)
+        background_thread_begin(&background);
+    pthread_mutex_lock(&runner->mutex);
+    if (is_running)
+        runner->background = background;
+    runner->is_running = is_running;
+    pthread_mutex_unlock(&runner->mutex);
+}
+
 static void *runner_main(void *argument)
 {
     struct runner *runner = argument;
-    background_give_way();
+    set_running(runner, true);
     take_options(runner);
     if (learn_position(runner)) {
         uint64_t limit = 0;
@@ -414,6 +435,7 @@ static void *runner_main(void *argument)
         while (wait_for_batch(runner, &limit) == TURN_DELIVER && run_batch(runner, limit))
             ;
     }
+    set_running(runner, false);
     return NULL;
 }
 
@@ -433,6 +455,18 @@ void runner_wake(struct runner *runner, uint64_t synced_seq)
     runner->synced = synced_seq;
     if (synced_seq >= runner->wake_at)
         pthread_cond_signal(&runner->changed);
+    pthread_mutex_unlock(&runner->mutex);
+}
+
+void runner_watch(struct runner *runner, int64_t now_ns)
+{
+    if (now_ns < runner->watch_at_ns)
+        return;
+    runner->watch_at_ns = now_ns + watch_ns;
+    pthread_mutex_lock(&runner->mutex);
+    if (runner->is_running)
+        background_thread_watch(&runner->background, !runner->has_waited, now_ns);
+    runner->has_waited = false;
     pthread_mutex_unlock(&runner->mutex);
 }
 
@@ -459,6 +493,8 @@ void runner_finish(struct runner *runner, uint64_t seq)
     pthread_mutex_lock(&runner->mutex);
     runner->finish = true;
     runner->finish_at = seq;
+    if (runner->is_running)
+        background_thread_come_forward(&runner->background);
     pthread_cond_signal(&runner->changed);
     pthread_mutex_unlock(&runner->mutex);
 }

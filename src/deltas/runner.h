@@ -53,6 +53,9 @@ bool runner_is_placed(const struct runner *runner);
 /* Records up to `synced_seq` may be read. Cheap: wakes the thread only where that makes a batch or begins one. */
 void runner_wake(struct runner *runner, uint64_t synced_seq);
 
+/* By one thread, again and again: sees to it that others leave the runner's thread enough of the machine. */
+void runner_watch(struct runner *runner, int64_t now_ns);
+
 /* Delivers all up to `seq` without waiting for batches to fill. */
 void runner_flush(struct runner *runner, uint64_t seq);
 

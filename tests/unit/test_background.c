@@ -1,5 +1,6 @@
 /* background: how a thread stands with the kernel's scheduler before and after, and where it may not change that. */
 #include "base/background.h"
+#include "base/background_thread.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -200,4 +201,134 @@ Test(background, thread_that_may_change_nothing_goes_on)
     need_filters();
     cr_expect_eq(run(refuse_all, background_give_way).nice_value, process_nice());
     cr_expect_eq(run(refuse_all, background_short_turns).nice_value, process_nice());
+}
+
+/* --- a thread that stands back --- */
+
+enum { STEP_MS = 100 };
+static const int64_t step_ns = STEP_MS * INT64_C(1000000);
+
+static int policy_of(pid_t thread)
+{
+    return (int)syscall(SYS_sched_getscheduler, thread);
+}
+
+/* Begins as a thread of its own would, on the test's one. */
+static struct background_thread begin(void)
+{
+    struct background_thread self;
+    background_thread_begin(&self);
+    background_thread_watch(&self, true, step_ns);
+    return self;
+}
+
+static void need_return(const struct background_thread *self)
+{
+    if (!self->may_stand_back)
+        cr_skip_test("no right to come forward again");
+}
+
+static void work_for(int64_t ns)
+{
+    struct timespec time;
+    int64_t end = 0;
+    for (;;) {
+        (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+        int64_t now = time.tv_sec * INT64_C(1000000000) + time.tv_nsec;
+        if (end == 0)
+            end = now + ns;
+        if (now >= end)
+            return;
+    }
+}
+
+Test(background, busy_thread_without_a_core_comes_forward_for_a_while)
+{
+    int before = process_nice();
+    struct background_thread self = begin();
+    need_return(&self);
+    cr_assert_eq(policy_of(0), SCHED_IDLE);
+    cr_expect_eq(getpriority(PRIO_PROCESS, (id_t)gettid()), at_most_nicest(before + NICER_BY));
+
+    int64_t now_ns = 2 * step_ns;
+    background_thread_watch(&self, true, now_ns);
+    cr_assert_eq(policy_of(0), SCHED_OTHER);
+    cr_expect_eq(getpriority(PRIO_PROCESS, (id_t)gettid()), at_most_nicest(before + NICER_BY));
+    for (; now_ns < 100 * step_ns; now_ns += step_ns)
+        background_thread_watch(&self, true, now_ns);
+    cr_expect_eq(policy_of(0), SCHED_OTHER);
+    background_thread_watch(&self, true, now_ns + 3 * step_ns);
+    cr_expect_eq(policy_of(0), SCHED_IDLE);
+}
+
+Test(background, thread_that_gets_something_done_stands_back)
+{
+    struct background_thread self = begin();
+    need_return(&self);
+    for (int64_t i = 2; i < 6; i++) {
+        work_for(step_ns / 2);
+        background_thread_watch(&self, true, i * step_ns);
+        cr_assert_eq(policy_of(0), SCHED_IDLE);
+    }
+}
+
+Test(background, thread_with_nothing_to_do_stands_back)
+{
+    struct background_thread self = begin();
+    need_return(&self);
+    for (int64_t i = 2; i < 6; i++) {
+        background_thread_watch(&self, false, i * step_ns);
+        cr_assert_eq(policy_of(0), SCHED_IDLE);
+    }
+}
+
+Test(background, thread_that_is_called_forward_stays_there)
+{
+    struct background_thread self = begin();
+    need_return(&self);
+    background_thread_come_forward(&self);
+    cr_assert_eq(policy_of(0), SCHED_OTHER);
+    background_thread_watch(&self, false, INT64_MAX - 1);
+    cr_expect_eq(policy_of(0), SCHED_OTHER);
+}
+
+Test(background, operators_policy_is_not_touched_by_standing_back)
+{
+    begin_in_batch();
+    struct background_thread self = begin();
+    cr_expect_eq(policy_of(0), SCHED_BATCH);
+    background_thread_watch(&self, true, 2 * step_ns);
+    background_thread_come_forward(&self);
+    cr_expect_eq(policy_of(0), SCHED_BATCH);
+}
+
+static void become_nobody(bool with_right)
+{
+    struct rlimit none = {.rlim_cur = 0, .rlim_max = 0};
+    if (geteuid() != 0 || setrlimit(RLIMIT_NICE, &none) != 0)
+        cr_skip_test("only root can become another user");
+    if (with_right)
+        background_allow_return();
+    cr_assert_eq(setresuid(65534, 65534, 65534), 0);
+}
+
+Test(background, user_without_the_right_to_return_never_stands_back)
+{
+    become_nobody(false);
+    struct background_thread self = begin();
+    cr_expect_eq(policy_of(0), SCHED_OTHER);
+    cr_expect_not(self.may_stand_back);
+}
+
+Test(background, right_to_return_outlives_root)
+{
+    become_nobody(true);
+    struct rlimit limit;
+    cr_assert_eq(getrlimit(RLIMIT_NICE, &limit), 0);
+    if (limit.rlim_cur == 0)
+        cr_skip_test("this root may not raise limits");
+    struct background_thread self = begin();
+    cr_assert_eq(policy_of(0), SCHED_IDLE);
+    background_thread_watch(&self, true, 2 * step_ns);
+    cr_expect_eq(policy_of(0), SCHED_OTHER);
 }
