@@ -91,22 +91,39 @@ static const char *find_ampersand(const char *at, const char *end)
     return at;
 }
 
+/* The first 16 bytes of a pair; what stands behind the query is zeros. */
+static __m128i first_chunk(const char *at, const char *end)
+{
+    if (end - at >= CHUNK)
+        return load_chunk(at);
+    char padded[CHUNK] = {0};
+    memcpy(padded, at, (size_t)(end - at));
+    return load_chunk(padded);
+}
+
+static const char *find_value_end(const char *at, const char *end, __m128i chunk)
+{
+    uint32_t ampersands = compare(chunk, _mm_set1_epi8('&')); /* none within the name */
+    if (ampersands != 0)
+        return at + __builtin_ctz(ampersands);
+    return end - at > CHUNK ? find_ampersand(at + CHUNK, end) : end;
+}
+
 /* PARAMETER_COUNT: the next pair is not as nearly all are, and nothing is done. */
 static enum parameter_number next_plain(const char **cursor, const char *end, struct query_pair *pair)
 {
     const char *at = *cursor;
-    if (end - at < 1 + CHUNK)
+    if (end - at < 2)
         return PARAMETER_COUNT;
     at += *at == '&';
-    __m128i chunk = load_chunk(at);
+    __m128i chunk = first_chunk(at, end);
     unsigned length = (unsigned)__builtin_ctz(compare(chunk, _mm_set1_epi8('=')) | 1U << CHUNK);
     if (length > LONGEST_NAME)
         return PARAMETER_COUNT;
     enum parameter_number number = find_plain_name(chunk, length, by_length[length] & by_initial[*at & 31]);
     if (number == PARAMETER_COUNT)
         return PARAMETER_COUNT;
-    uint32_t ampersands = compare(chunk, _mm_set1_epi8('&')); /* none within the name */
-    const char *stop = ampersands != 0 ? at + __builtin_ctz(ampersands) : find_ampersand(at + CHUNK, end);
+    const char *stop = find_value_end(at, end, chunk);
     const char *value = at + length + 1;
     *pair = (struct query_pair){at, length, value, (size_t)(stop - value)};
     *cursor = stop;
