@@ -13,6 +13,7 @@ static void take_settings(struct udp_frontend *frontend, const struct config *co
         .default_numwant = config->tracker.default_numwant,
         .max_scrape = config->udp.scrape ? max_scrape : 0,
     };
+    frontend->good_id = (struct udp_good_id){0};
 }
 
 static void send_late(evutil_socket_t fd, short what, void *context)

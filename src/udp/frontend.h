@@ -112,6 +112,13 @@ struct udp_settings {
     uint32_t max_scrape; /* 0: none are answered */
 };
 
+/* The connection id that was found good last: whose it was, and in which second. */
+struct udp_good_id {
+    uint64_t id;
+    int64_t checked_s;
+    struct address source;
+};
+
 struct udp_frontend {
     struct worker *worker;
     struct counters *counters;
@@ -123,6 +130,7 @@ struct udp_frontend {
     int64_t batch_ns;  /* when the batch in hand was received */
     bool is_receiving; /* a batch is in hand, and its outbox will be sent at its end */
     bool is_draining;
+    struct udp_good_id good_id;
     unsigned pending_count; /* of the batch in hand */
     unsigned scrape_count;
     uint8_t scrapes[UDP_BATCH]; /* the places of the batch that hold scrapes */

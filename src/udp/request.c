@@ -37,10 +37,18 @@ static bool take_envelope(struct udp_envelope *envelope, struct msghdr *header)
     return true;
 }
 
-static bool id_is_good(const struct udp_frontend *frontend, const uint8_t *bytes, const struct address *source)
+/* A client's burst has the same id in every packet, which is checked once a second then. */
+static bool id_is_good(struct udp_frontend *frontend, const uint8_t *bytes, const struct address *source)
 {
-    return connection_id_check(frontend->key, source, packet_connection_id(bytes), frontend->now_s,
-                               frontend->settings.connection_lifetime_s);
+    struct udp_good_id *good = &frontend->good_id;
+    uint64_t id = packet_connection_id(bytes);
+    if (id == good->id && frontend->now_s == good->checked_s && source->family == good->source.family &&
+        memcmp(source->ip, good->source.ip, sizeof source->ip) == 0)
+        return true;
+    if (!connection_id_check(frontend->key, source, id, frontend->now_s, frontend->settings.connection_lifetime_s))
+        return false;
+    *good = (struct udp_good_id){.id = id, .checked_s = frontend->now_s, .source = *source};
+    return true;
 }
 
 static void handle_connect(struct udp_frontend *frontend, struct udp_request *request, const uint8_t *bytes)

@@ -85,6 +85,25 @@ Test(udp_frontend, id_of_the_other_family_is_bad)
     cr_assert_eq(ask(FAMILY6, &packet).length, -1);
 }
 
+Test(udp_frontend, id_is_good_for_its_own_address_only_and_still_for_it_afterwards)
+{
+    struct packet packet = packet_of_announce(new_id(FAMILY4), 1, 9, URL);
+    struct reply reply = ask(FAMILY4, &packet);
+    expect_peers(&reply, FAMILY4, 1, 50);
+
+    int first = client[FAMILY4];
+    struct sockaddr_in name = {.sin_family = AF_INET};
+    name.sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1);
+    client[FAMILY4] = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    cr_assert_eq(bind(client[FAMILY4], (struct sockaddr *)&name, sizeof name), 0);
+    cr_assert_eq(ask(FAMILY4, &packet).length, -1);
+    (void)close(client[FAMILY4]);
+
+    client[FAMILY4] = first;
+    reply = ask(FAMILY4, &packet);
+    expect_peers(&reply, FAMILY4, 1, 50);
+}
+
 Test(udp_frontend, faulty_announce_is_told_what_is_wrong)
 {
     struct packet packet = packet_of_announce(new_id(FAMILY4), 4711, 9, NULL);
