@@ -1,6 +1,7 @@
 /* The ledger with rings, journal and sinks that fail in every way that they may. */
 #include <criterion/criterion.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/resource.h>
@@ -31,6 +32,9 @@ static struct far_end {
     unsigned refuse;       /* so many batches are not taken */
     bool dead;             /* everything is RETRY */
     bool hangs;            /* deliver blocks until it is interrupted */
+    bool waits_for_turn;   /* deliver does nothing until its thread stands where other threads do */
+    int first_policy;      /* where it stood when deliver was called first */
+    int last_policy;
     bool interrupted;
     pthread_cond_t freed;
 } far_end = {.mutex = PTHREAD_MUTEX_INITIALIZER, .freed = PTHREAD_COND_INITIALIZER};
@@ -64,9 +68,20 @@ static bool is_bad(uint64_t seq)
     return false;
 }
 
+static void wait_for_turn(void)
+{
+    if (far_end.deliveries == 1)
+        far_end.first_policy = sched_getscheduler(0);
+    for (int i = 0; i < 1000 && sched_getscheduler(0) == SCHED_IDLE; i++)
+        usleep(10 * 1000);
+    far_end.last_policy = sched_getscheduler(0);
+}
+
 static enum sink_result take_locked(const struct delta *deltas, size_t count, struct error *error)
 {
     far_end.deliveries++;
+    if (far_end.waits_for_turn)
+        wait_for_turn();
     while (far_end.hangs && !far_end.interrupted)
         pthread_cond_wait(&far_end.freed, &far_end.mutex);
     if (far_end.dead || far_end.hangs || far_end.refuse > 0) {
@@ -395,6 +410,19 @@ Test(ledger, a_dead_sink_does_not_use_up_the_time_to_stop)
     int64_t start = clock_monotonic_ns();
     stop_ledger(8000);
     cr_assert_lt((clock_monotonic_ns() - start) / 1000000, 2000);
+}
+
+Test(ledger, a_sink_that_gets_no_core_comes_forward)
+{
+    far_end.waits_for_turn = true;
+    start_ledger();
+    push(0, 100);
+    cr_assert(ledger_flush(fix.ledger, 20000));
+    stop_ledger(5000);
+    expect_all_in_order(1, 100);
+    if (far_end.first_policy != SCHED_IDLE)
+        cr_skip_test("no right to come forward again");
+    cr_assert_eq(far_end.last_policy, SCHED_OTHER);
 }
 
 Test(ledger, barrier_waits_for_the_disk)
