@@ -205,10 +205,24 @@ static bool parse_port(void *place, const char *text, size_t length)
     return true;
 }
 
+/* A port in quotes is a text. */
+static void refuse_quoted(const struct slot *slot)
+{
+    size_t i = 0;
+    for (const struct node *node = slot->node->first; node != NULL; node = node->next, i++) {
+        char path[KEY_PATH_BYTES];
+        struct slot element = slot_element(slot, node, i, path);
+        uint16_t port;
+        if (slot_text(&element) != NULL && !node->plain && parse_port(&port, node->text, node->length))
+            slot_refuse(&element, "a port from 0 to 65535, without quotes");
+    }
+}
+
 static void read_ports(const struct slot *slot)
 {
     size_t count;
     char *list = read_elements(slot, &count, sizeof(uint16_t), parse_port, "a port from 0 to 65535");
+    refuse_quoted(slot);
     store_counted(slot, list, count);
 }
 

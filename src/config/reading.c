@@ -44,7 +44,8 @@ static void read_standard(struct slot *slot)
 {
     const char *standard = slot->key->standard;
     char text[STANDARD_BYTES];
-    struct node scalar = {.kind = NODE_SCALAR, .text = text, .length = strlcpy(text, standard, sizeof text)};
+    struct node scalar = {.kind = NODE_SCALAR, .plain = standard[0] != '\0', .text = text};
+    scalar.length = strlcpy(text, standard, sizeof text);
     struct node empty = {.kind = NODE_LIST};
     if (standard[0] != '[' || standard[1] == ']') {
         slot->node = standard[0] == '[' ? &empty : &scalar;

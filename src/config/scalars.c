@@ -29,6 +29,17 @@ enum { QUANTITY_BYTES = 40 };
 
 #define UNITS(list) (list), sizeof(list) / sizeof *(list)
 
+/* The text of a number or boolean: in quotes it would be a text, which is another type. */
+static const char *bare_text(const struct slot *slot)
+{
+    return slot->node->plain ? slot_text(slot) : NULL;
+}
+
+static const char *unless_quoted(const struct slot *slot)
+{
+    return slot->node->kind == NODE_SCALAR && !slot->node->plain ? ", without quotes" : "";
+}
+
 static bool same_bytes(const struct key *key, const char *a, const char *b, size_t size)
 {
     return memcmp(a + key->offset, b + key->offset, size) == 0;
@@ -161,12 +172,13 @@ static void read_size(const struct slot *slot)
 
 static void read_count(const struct slot *slot)
 {
-    const char *text = slot_text(slot);
+    const char *text = bare_text(slot);
     uint64_t value;
     if (text != NULL && config_parse_whole(&value, text, strlen(text)) && in_range(slot->key, value))
         store_u32(slot, value);
     else
-        slot_refuse(slot, "a whole number from %" PRIu64 " to %" PRIu64, slot->key->min, slot->key->max);
+        slot_refuse(slot, "a whole number from %" PRIu64 " to %" PRIu64 "%s", slot->key->min, slot->key->max,
+                    unless_quoted(slot));
 }
 
 /* The processors that this process may run on: a container or taskset may give it fewer than there are. */
@@ -184,10 +196,11 @@ static void read_workers(const struct slot *slot)
     uint64_t value;
     if (text != NULL && strcmp(text, "auto") == 0)
         store_u32(slot, usable_processors(slot->key->max));
-    else if (text != NULL && config_parse_whole(&value, text, strlen(text)) && in_range(slot->key, value))
+    else if (bare_text(slot) != NULL && config_parse_whole(&value, text, strlen(text)) && in_range(slot->key, value))
         store_u32(slot, value);
     else
-        slot_refuse(slot, "auto, or a whole number from %" PRIu64 " to %" PRIu64, slot->key->min, slot->key->max);
+        slot_refuse(slot, "auto, or a whole number from %" PRIu64 " to %" PRIu64 "%s", slot->key->min, slot->key->max,
+                    unless_quoted(slot));
 }
 
 static bool parse_rate(struct rate *rate, const struct key *key, const char *text)
@@ -218,12 +231,12 @@ static void read_rate(const struct slot *slot)
 
 static void read_boolean(const struct slot *slot)
 {
-    const char *text = slot_text(slot);
+    const char *text = bare_text(slot);
     bool value = text != NULL && strcmp(text, "true") == 0;
     if (value || (text != NULL && strcmp(text, "false") == 0))
         memcpy(slot->base + slot->key->offset, &value, sizeof value);
     else
-        slot_refuse(slot, "true or false");
+        slot_refuse(slot, "true or false%s", unless_quoted(slot));
 }
 
 _Static_assert(sizeof(enum users_mode) == sizeof(unsigned) && sizeof(enum log_level) == sizeof(unsigned),

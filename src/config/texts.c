@@ -92,21 +92,29 @@ static void clear_text(const struct key *key, char *base)
     free(text_at(key, base));
 }
 
+/* What YAML reads as a number or boolean where it has no quotes. */
+static bool is_no_text(const struct node *node)
+{
+    return node->plain && node->length > 0 &&
+           (strspn(node->text, "0123456789") == node->length || strcmp(node->text, "true") == 0 ||
+            strcmp(node->text, "false") == 0);
+}
+
 static void read_text(const struct slot *slot)
 {
-    if (slot_text(slot) != NULL)
+    if (slot_text(slot) != NULL && !is_no_text(slot->node))
         slot_keep_text(slot);
     else
-        slot_refuse(slot, "a text, \"\" for none");
+        slot_refuse(slot, "a text, \"\" for none%s", is_no_text(slot->node) ? "; in quotes it would be one" : "");
 }
 
 static void read_file(const struct slot *slot)
 {
     const char *text = slot_text(slot);
-    if (text != NULL && text[0] != '\0')
+    if (text != NULL && text[0] != '\0' && !is_no_text(slot->node))
         slot_keep_text(slot);
     else
-        slot_refuse(slot, "a path");
+        slot_refuse(slot, "a path%s", is_no_text(slot->node) ? "; in quotes it would be one" : "");
 }
 
 static void read_word(const struct slot *slot)

@@ -221,7 +221,7 @@ Test(config_values, counts_keep_to_their_ranges)
 
 Test(config_values, booleans_are_true_or_false_and_nothing_else)
 {
-    struct config *config = parse_good("http: {keepalive: false}\nudp: {scrape: 'true'}\n");
+    struct config *config = parse_good("http: {keepalive: false}\nudp: {scrape: true}\n");
     cr_expect_not(config->http.keepalive);
     cr_expect(config->udp.scrape);
     config_free(config);
@@ -232,6 +232,29 @@ Test(config_values, booleans_are_true_or_false_and_nothing_else)
         expect_fault_start(text, "t.yaml:1: admin.metrics_need_token: found ");
     }
     expect_fault("http: {keepalive: yes}", "t.yaml:1: http.keepalive: found yes, allowed true or false");
+}
+
+Test(config_values, a_number_or_boolean_in_quotes_is_a_text)
+{
+    expect_fault("tracker: {max_numwant: '60'}",
+                 "t.yaml:1: tracker.max_numwant: found 60, allowed a whole number from 1 to 1000, without quotes");
+    expect_fault("tracker: {workers: \"4\"}",
+                 "t.yaml:1: tracker.workers: found 4, allowed auto, or a whole number from 1 to 256, without quotes");
+    expect_fault("http: {keepalive: \"true\"}",
+                 "t.yaml:1: http.keepalive: found true, allowed true or false, without quotes");
+    expect_fault("middleware: {limits: {ports_denied: [0, \"25\"]}}",
+                 "t.yaml:1: middleware.limits.ports_denied[1]: found 25, allowed a port from 0 to 65535, without quotes");
+    config_free(parse_good("tracker: {workers: 'auto', announce_interval: '20m'}\n"
+                           "http: {max_request: '4KiB'}\nmiddleware: {client_approval: {mode: 'off'}}"));
+}
+
+Test(config_values, a_number_or_boolean_without_quotes_is_no_text)
+{
+    expect_fault("tracker: {state_dir: 5}",
+                 "t.yaml:1: tracker.state_dir: found 5, allowed a path; in quotes it would be one");
+    expect_fault("log: {file: true}",
+                 "t.yaml:1: log.file: found true, allowed a text, \"\" for none; in quotes it would be one");
+    config_free(parse_good("tracker: {state_dir: '5'}\nlog: {file: 5.log}"));
 }
 
 Test(config_values, words_are_those_of_the_key)
