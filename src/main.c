@@ -91,12 +91,7 @@ static void print_fault(void *context, const char *message)
 static struct config *read_config(const struct options *options)
 {
     struct fault_printer printer = {.all = options->only_test};
-    struct config *config = config_read(options->file, print_fault, &printer);
-    if (config != NULL && config_check_files(config, print_fault, &printer) > 0) {
-        config_free(config);
-        return NULL;
-    }
-    return config;
+    return config_load(options->file, print_fault, &printer);
 }
 
 /* For a journal that the tracker does not start on. Returns the exit code. */

@@ -160,12 +160,12 @@ struct config *config_read(const char *file, config_fault_fn *fault, void *conte
 struct config *config_parse(const char *file, const char *text, size_t length, config_fault_fn *fault, void *context);
 
 /*
- * Checks the files that the configuration names: certificate and key readable
- * and matching, state directory (or its parent) writable, sink paths' folders
- * there, the log file's too, the user to change to known. For `-t` and for the
- * start. Returns how many faults were told.
+ * The same, and looks at the files that the configuration names too: certificate
+ * and key readable and matching, state directory (or its parent) writable, sink
+ * paths' folders there, the log file's too, the user to change to known. For
+ * `-t`, the start and a reload.
  */
-size_t config_check_files(const struct config *config, config_fault_fn *fault, void *context);
+struct config *config_load(const char *file, config_fault_fn *fault, void *context);
 
 /*
  * Says which settings of `next` cannot be taken over by a running tracker

@@ -1,4 +1,4 @@
-/* files: what the configuration names outside itself: files, folders and the user; see config_check_files. */
+/* files: what the configuration names outside itself: files, folders and the user; see reading.h. */
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -29,8 +29,9 @@ struct writer {
 };
 
 struct inspection {
-    struct faults faults;
+    struct faults *faults;
     const struct config *config;
+    const bool *distrusted; /* by place in the schema: at fault already, and not what the operator wants */
     struct writer writer;
 };
 
@@ -46,6 +47,13 @@ static struct named_file name_file(const struct config *config, const char *key,
     return (struct named_file){.key = key, .line = config_line(config, key), .path = path};
 }
 
+/* A sink's key is not in the schema by its place in the list. */
+static bool is_trusted(const struct inspection *inspection, const char *key)
+{
+    const struct key *known = strchr(key, '[') == NULL ? schema_find(key) : NULL;
+    return known == NULL || !inspection->distrusted[known - schema];
+}
+
 static void refuse(struct inspection *inspection, const struct named_file *file, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
@@ -56,7 +64,8 @@ static void refuse(struct inspection *inspection, const struct named_file *file,
     va_start(arguments, format);
     (void)vsnprintf(allowed, sizeof allowed, format, arguments);
     va_end(arguments);
-    faults_add(&inspection->faults, file->line, file->key, "found %.400s, allowed %s", file->path, allowed);
+    if (is_trusted(inspection, file->key))
+        faults_add(inspection->faults, file->line, file->key, "found %.400s, allowed %s", file->path, allowed);
 }
 
 static void check_user(struct inspection *inspection)
@@ -368,7 +377,7 @@ static void check_tls(struct inspection *inspection)
 {
     SSL_CTX *context = SSL_CTX_new(TLS_server_method());
     if (context == NULL) {
-        inspection->faults.out_of_memory = true;
+        inspection->faults->out_of_memory = true;
         return;
     }
     SSL_CTX_set_default_passwd_cb(context, no_passphrase);
@@ -384,9 +393,10 @@ static void check_tls(struct inspection *inspection)
     ERR_clear_error();
 }
 
-size_t config_check_files(const struct config *config, config_fault_fn *fault, void *context)
+void reading_inspect(struct reading *reading)
 {
-    struct inspection inspection = {.faults = {.file = config->file}, .config = config};
+    const struct config *config = reading->config;
+    struct inspection inspection = {.faults = &reading->faults, .config = config, .distrusted = reading->distrusted};
     struct named_file token = name_file(config, "admin.token_file", config->admin.token_file);
     struct named_file log = name_file(config, "log.file", config->log.file);
     struct named_file socket = name_file(config, "admin.socket", config->admin.socket);
@@ -403,5 +413,4 @@ size_t config_check_files(const struct config *config, config_fault_fn *fault, v
     check_socket(&inspection);
     check_written(&inspection, &token, "a file");
     check_written(&inspection, &log, "a file");
-    return faults_tell(&inspection.faults, fault, context);
 }

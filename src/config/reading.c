@@ -230,6 +230,58 @@ static void finish_defaults(struct config *config)
         !config_wrote(config, "http.max_connections") || config->http.max_connections == MAX_CONNECTIONS_STANDARD;
 }
 
+static bool is_text(const struct value_type *type)
+{
+    return type == &type_text || type == &type_file || type == &type_header || type == &type_database_url;
+}
+
+/* Where a key is at fault its text is NULL: puts the default there, so that the rest can be looked at. */
+static void fill_in_texts(struct reading *reading)
+{
+    char *base = (char *)reading->config;
+    for (size_t i = 0; i < schema_size; i++) {
+        const struct key *key = &schema[i];
+        if (!is_text(key->type) || strchr(key->name, '[') != NULL || *(char **)(void *)(base + key->offset) != NULL)
+            continue;
+        struct slot slot = {.reading = reading, .key = key, .path = key->name, .base = base, .by_default = true};
+        read_standard(&slot);
+    }
+}
+
+/* Sinks that are at fault keep no path. */
+static bool sinks_are_whole(const struct config *config)
+{
+    for (size_t i = 0; i < config->deltas.sink_count; i++) {
+        if (config->deltas.sinks[i].path == NULL)
+            return false;
+    }
+    return true;
+}
+
+/* Without these nothing can be said of any file. */
+static bool knows_where(const struct reading *reading)
+{
+    static const char *const keys[] = {"tracker.state_dir", "privileges.user", "privileges.chroot"};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        if (reading->distrusted[schema_find(keys[i]) - schema])
+            return false;
+    }
+    return sinks_are_whole(reading->config);
+}
+
+static void look_at_files(struct reading *reading)
+{
+    if (!knows_where(reading))
+        return;
+    fill_in_texts(reading);
+    if (reading->faults.out_of_memory)
+        return;
+    if (!resolve_paths(reading->config))
+        reading->faults.out_of_memory = true;
+    else if (reading->with_files)
+        reading_inspect(reading);
+}
+
 static void read_document(struct reading *reading, const char *text, size_t length)
 {
     struct node *root;
@@ -245,13 +297,13 @@ static void read_document(struct reading *reading, const char *text, size_t leng
         return;
     finish_defaults(reading->config);
     reading_check(reading);
-    if (reading->faults.count == 0 && !resolve_paths(reading->config))
-        reading->faults.out_of_memory = true;
+    look_at_files(reading);
 }
 
-struct config *config_parse(const char *file, const char *text, size_t length, config_fault_fn *fault, void *context)
+static struct config *parse(const char *file, const char *text, size_t length, bool with_files, config_fault_fn *fault,
+                            void *context)
 {
-    struct reading reading = {.faults = {.file = file}};
+    struct reading reading = {.faults = {.file = file}, .with_files = with_files};
     if (start_config(&reading, file))
         read_document(&reading, text, length);
     else
@@ -260,6 +312,11 @@ struct config *config_parse(const char *file, const char *text, size_t length, c
         return reading.config;
     config_free(reading.config);
     return NULL;
+}
+
+struct config *config_parse(const char *file, const char *text, size_t length, config_fault_fn *fault, void *context)
+{
+    return parse(file, text, length, false, fault, context);
 }
 
 /* Reads at most `size` bytes. Returns how many, or -1 with errno. */
@@ -279,7 +336,7 @@ static ssize_t read_whole(int fd, char *buffer, size_t size)
     return (ssize_t)used;
 }
 
-struct config *config_read(const char *file, config_fault_fn *fault, void *context)
+static struct config *read_file(const char *file, bool with_files, config_fault_fn *fault, void *context)
 {
     enum { ROOM = DOCUMENT_BYTES + 1 }; /* one more, so that what is too large is seen to be */
     struct config *config = NULL;
@@ -287,7 +344,7 @@ struct config *config_read(const char *file, config_fault_fn *fault, void *conte
     int fd = open(file, O_RDONLY | O_CLOEXEC | O_NOCTTY);
     ssize_t length = fd < 0 || buffer == NULL ? -1 : read_whole(fd, buffer, ROOM);
     if (length >= 0) {
-        config = config_parse(file, buffer, (size_t)length, fault, context);
+        config = parse(file, buffer, (size_t)length, with_files, fault, context);
     } else {
         struct error error;
         (void)error_set(&error, "%s: cannot be read: %s", file, strerror(errno));
@@ -297,6 +354,16 @@ struct config *config_read(const char *file, config_fault_fn *fault, void *conte
         (void)close(fd);
     free(buffer);
     return config;
+}
+
+struct config *config_read(const char *file, config_fault_fn *fault, void *context)
+{
+    return read_file(file, false, fault, context);
+}
+
+struct config *config_load(const char *file, config_fault_fn *fault, void *context)
+{
+    return read_file(file, true, fault, context);
 }
 
 void config_free(struct config *config)

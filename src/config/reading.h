@@ -11,6 +11,7 @@
 struct reading {
     struct faults faults;
     struct config *config;
+    bool with_files;               /* look at the files that it names, too */
     bool distrusted[SCHEMA_LIMIT]; /* by place in the schema: the value is wrong, conclude nothing from it */
 };
 
@@ -22,5 +23,8 @@ bool config_wrote(const struct config *config, const char *name);
 
 /* Tells a fault for each two keys that contradict each other. */
 void reading_check(struct reading *reading);
+
+/* Tells a fault for each file, folder and user that is not as it has to be, but for keys that are at fault already. */
+void reading_inspect(struct reading *reading);
 
 #endif

@@ -270,10 +270,10 @@ static int reload(struct daemon *daemon, struct error *error)
     error->text[0] = '\0';
     if (daemon->config_is_out_of_reach)
         return reload_what_is_in_reach(daemon, error);
-    struct config *next = config_read(daemon->config->file, first_fault, error);
+    struct config *next = config_load(daemon->config->file, first_fault, error);
     if (next == NULL)
         return -1;
-    if (config_check_files(next, first_fault, error) > 0 || config_check_reload(daemon->config, next, error) != 0 ||
+    if (config_check_reload(daemon->config, next, error) != 0 ||
         log_configure(next->log.level, next->log.format, next->log.file, error) != 0) {
         config_free(next);
         return -1;

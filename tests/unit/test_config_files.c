@@ -31,11 +31,15 @@ TestSuite(config_files, .init = make_folder, .fini = tear_down);
 
 static void check_text(const char *text, struct told *told)
 {
-    char file[100];
-    (void)snprintf(file, sizeof file, "%s/t.yaml", folder);
-    struct config *config = parse_as(file, text, told);
-    cr_assert_not_null(config, "%s", told->lines[0]);
-    cr_expect_eq(config_check_files(config, tell, told), told->count);
+    char path[100];
+    (void)snprintf(path, sizeof path, "%s/t.yaml", folder);
+    FILE *file = fopen(path, "we");
+    cr_assert_not_null(file);
+    cr_assert_geq(fputs(text, file), 0);
+    cr_assert_eq(fclose(file), 0);
+    told->count = 0;
+    struct config *config = config_load(path, tell, told);
+    cr_expect_eq(config == NULL, told->count > 0);
     config_free(config);
 }
 
@@ -94,7 +98,7 @@ Test(config_files, state_dir_that_cannot_be_written_is_told)
 {
     cr_assert_eq(mkdir("var", 0500), 0);
     if (geteuid() == 0) {
-        cr_assert_eq(chmod(folder, 0755), 0);
+        cr_assert_eq(chmod(folder, 0777), 0);
         cr_assert_eq(chown("var", NOBODY, NOBODY), 0);
         cr_assert_eq(seteuid(NOBODY), 0);
     }
@@ -304,4 +308,35 @@ Test(config_files, all_faults_are_told_in_the_order_of_the_file)
     cr_assert_eq(told.count, 4);
     for (size_t i = 0; i < 4; i++)
         cr_expect_not_null(strstr(told.lines[i], keys[i]), "%s", told.lines[i]);
+}
+
+Test(config_files, faults_of_values_and_of_files_are_told_together_in_the_order_of_the_file)
+{
+    static const char *const starts[] = {"2: tracker.workers: ", "3: http.tls.certificate: ",
+                                         "3: http.tls.key: ",    "6: deltas.batch_size: ",
+                                         "7: log.level: ",       "7: log.file: "};
+    static const char text[] =
+        "tracker:\n  workers: 0\n"
+        "http: {tls: {listen: ['127.0.0.1:1'], certificate: none.pem, key: none.pem}}\n"
+        "database:\n# a comment\ndeltas: {batch_size: 0}\nlog: {level: loud, file: none/x.log}\n";
+    struct told told;
+    check_text(text, &told);
+    cr_assert_eq(told.count, 6, "%zu faults", told.count);
+    for (size_t i = 0; i < 6; i++) {
+        char start[200];
+        (void)snprintf(start, sizeof start, "%s/t.yaml:%s", folder, starts[i]);
+        cr_expect_eq(strncmp(told.lines[i], start, strlen(start)), 0, "%s\nexpected: %s", told.lines[i], start);
+    }
+}
+
+/* Whatever is at fault, nothing is concluded from it, and nothing of it is looked at. */
+Test(config_files, a_key_at_fault_has_one_fault)
+{
+    expect_bad("tracker: {state_dir: []}", "1: tracker.state_dir", "a path");
+    expect_bad("log: {file: []}", "1: log.file", "a text");
+    expect_bad("admin: {socket: {}, token_file: t}", "1: admin.socket", "a path");
+    expect_bad("database: {url: nothing}", "1: database.url", "sqlite:PATH");
+    expect_bad("deltas: {sinks: [5]}", "1: deltas.sinks[0]", "a sink");
+    expect_bad("privileges: {user: []}", "1: privileges.user", "a text");
+    expect_bad("http: []", "1: http", "a section of keys");
 }

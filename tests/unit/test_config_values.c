@@ -242,8 +242,9 @@ Test(config_values, a_number_or_boolean_in_quotes_is_a_text)
                  "t.yaml:1: tracker.workers: found 4, allowed auto, or a whole number from 1 to 256, without quotes");
     expect_fault("http: {keepalive: \"true\"}",
                  "t.yaml:1: http.keepalive: found true, allowed true or false, without quotes");
-    expect_fault("middleware: {limits: {ports_denied: [0, \"25\"]}}",
-                 "t.yaml:1: middleware.limits.ports_denied[1]: found 25, allowed a port from 0 to 65535, without quotes");
+    expect_fault(
+        "middleware: {limits: {ports_denied: [0, \"25\"]}}",
+        "t.yaml:1: middleware.limits.ports_denied[1]: found 25, allowed a port from 0 to 65535, without quotes");
     config_free(parse_good("tracker: {workers: 'auto', announce_interval: '20m'}\n"
                            "http: {max_request: '4KiB'}\nmiddleware: {client_approval: {mode: 'off'}}"));
 }
