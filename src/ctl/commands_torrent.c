@@ -104,20 +104,18 @@ static void warn_about(const char *path, const struct torrent_file *torrent)
 }
 
 /* What the file says; the operator's own fields come on top. */
-static json_t *body_of(const char *argument)
+static json_t *body_of(const char *argument, struct torrent_file *torrent)
 {
-    struct torrent_file torrent;
     struct error error = {""};
     char digits[41];
     if (is_hash(argument))
         return json_pack("{s:s}", "info_hash", argument);
-    if (torrent_file_read(&torrent, argument, &error) != 0) {
+    if (torrent_file_read(torrent, argument, &error) != 0) {
         complain("%s", error.text);
         return NULL;
     }
-    warn_about(argument, &torrent);
-    hex_encode(digits, torrent.info_hash, sizeof torrent.info_hash);
-    return json_pack("{s:s, s:s, s:I}", "info_hash", digits, "name", torrent.name, "size", (json_int_t)torrent.size);
+    hex_encode(digits, torrent->info_hash, sizeof torrent->info_hash);
+    return json_pack("{s:s, s:s, s:I}", "info_hash", digits, "name", torrent->name, "size", (json_int_t)torrent->size);
 }
 
 static enum exit_code add(struct ctl *ctl, int argc, char **argv)
@@ -127,14 +125,18 @@ static enum exit_code add(struct ctl *ctl, int argc, char **argv)
         json_decref(fields);
         return EXIT_USAGE;
     }
-    json_t *body = body_of(argv[0]);
+    struct torrent_file torrent;
+    json_t *body = body_of(argv[0], &torrent);
     if (body == NULL) {
         json_decref(fields);
         return EXIT_FAILED;
     }
     (void)json_object_update(body, fields);
     json_decref(fields);
-    return print_torrent(ctl, call_api(ctl, "POST", "/api/v1/torrents", body));
+    enum exit_code result = print_torrent(ctl, call_api(ctl, "POST", "/api/v1/torrents", body));
+    if (result == EXIT_GOOD && !is_hash(argv[0]))
+        warn_about(argv[0], &torrent); /* a failure is one line */
+    return result;
 }
 
 static enum exit_code list(struct ctl *ctl, int argc, char **argv)

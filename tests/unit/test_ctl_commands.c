@@ -1,6 +1,7 @@
 /* privtrakctl's commands against the operator's side over its unix socket. */
 #include <criterion/criterion.h>
 #include <criterion/redirect.h>
+#include <fcntl.h>
 #include <time.h>
 
 #include "ctl/ctl.h"
@@ -128,6 +129,29 @@ Test(ctl_commands, fields_that_are_malformed_are_told_before_anything_is_sent)
     cr_assert_eq(run("user add", "mia", "nick=x", NULL), EXIT_FAILED, "the API knows the fields");
     cr_assert_eq(run("user add", "mia", "enabled=maybe", NULL), EXIT_FAILED);
     cr_assert_eq(fake.refreshes, 0);
+}
+
+Test(ctl_commands, notes_on_a_torrent_file_come_only_with_success_so_that_a_failure_is_one_line)
+{
+    char path[128];
+    char told[4000];
+    (void)snprintf(path, sizeof path, "%s/open.torrent", site.directory);
+    FILE *file = fopen(path, "w");
+    cr_assert(file != NULL);
+    (void)fputs("d4:infod6:lengthi5e4:name4:disc6:pieces0:ee", file);
+    (void)fclose(file);
+    cr_assert_eq(run("torrent add", path, NULL, NULL), EXIT_GOOD);
+    cr_assert_eq(run("torrent add", path, NULL, NULL), EXIT_FAILED);
+    (void)unlink(path);
+    (void)fflush(stderr);
+    FILE *errors = cr_get_redirected_stderr();
+    (void)fcntl(fileno(errors), F_SETFL, O_NONBLOCK); /* what there is; the log of the server stands in it, too */
+    size_t length = fread(told, 1, sizeof told - 1, errors);
+    told[length] = '\0';
+    const char *note = strstr(told, ": note: not marked private");
+    cr_assert_not_null(note, "%s", told);
+    cr_expect_null(strstr(note + 1, ": note: "), "%s", told);
+    cr_expect_not_null(strstr(note, "privtrakctl: the torrent is there already\n"), "%s", told);
 }
 
 Test(ctl_commands, torrent_is_added_from_its_file)
