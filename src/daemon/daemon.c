@@ -10,6 +10,7 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <urcu.h>
 
 #include "admin/admin.h"
 #include "base/background_thread.h"
@@ -234,6 +235,7 @@ struct daemon *daemon_start(struct config *config, struct error *error)
     daemon->multipliers = (struct multipliers){.upload_percent = 100, .download_percent = 100};
     pthread_mutex_init(&daemon->reloading, NULL);
     users_thread_register();
+    (void)pthread_setname_np(get_call_rcu_thread(get_default_call_rcu_data()), "rcu");
     if (start(daemon, error) != 0) {
         daemon_stop(daemon);
         return NULL;

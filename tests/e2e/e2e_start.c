@@ -2,6 +2,7 @@
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
 #include <curl/curl.h>
+#include <dirent.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
@@ -333,5 +334,27 @@ Test(start, tls_serves_announces_and_takes_a_new_certificate_on_sighup)
     for (double end = now_s() + 5; now_s() < end && result != CURLE_OK; sleep_s(0.1))
         result = tls_announce(&daemon, "two.example", &reply);
     cr_assert_eq(result, CURLE_OK, "%s", curl_easy_strerror(result));
+    daemon_stop(&daemon);
+}
+
+/* `top -H` tells which thread is busy: no other than `main` has the program's name. */
+Test(start, every_thread_has_a_name_of_its_own)
+{
+    struct daemon daemon;
+    char path[64];
+    size_t like_the_program = 0;
+    daemon_start(&daemon, &(struct daemon_options){0});
+    (void)snprintf(path, sizeof path, "/proc/%d/task", (int)daemon.pid);
+    DIR *tasks = opendir(path);
+    cr_assert_not_null(tasks);
+    for (const struct dirent *task; (task = readdir(tasks)) != NULL;) {
+        char file[sizeof path + sizeof task->d_name + 8];
+        char name[32] = "";
+        (void)snprintf(file, sizeof file, "%s/%s/comm", path, task->d_name);
+        if (task->d_name[0] != '.' && read_file(file, name, sizeof name))
+            like_the_program += strcmp(name, "privtrakd\n") == 0;
+    }
+    (void)closedir(tasks);
+    cr_expect_eq(like_the_program, 1, "%zu threads are called privtrakd", like_the_program);
     daemon_stop(&daemon);
 }
