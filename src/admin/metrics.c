@@ -78,7 +78,7 @@ static void write_gauges(FILE *out, const struct metrics *metrics)
               counters->seeders);
     write_one(out, "privtrak_leechers", "gauge", "Sessions in the swarms that have not.", counters->leechers);
     write_one(out, "privtrak_users", "gauge", "Users known.", metrics->users);
-    write_one(out, "privtrak_sessions", "gauge", "Sessions whose counters are known.", counters->sessions);
+    write_one(out, "privtrak_sessions", "gauge", "Sessions in the swarms, seeders and leechers.", counters->sessions);
     write_one(out, "privtrak_tombstones", "gauge", "Sessions that left their swarm and whose counters are kept.",
               counters->tombstones);
 }

@@ -66,6 +66,6 @@ static enum exit_code parked(struct ctl *ctl, int argc, char **argv)
 
 const struct command commands_deltas[] = {
     {"deltas status", "", "show how far the journal and the sinks are", 0, 0, status},
-    {"deltas parked", "", "list what no sink could take, with reasons (records: --json)", 0, 0, parked},
+    {"deltas parked", "", "list what the database could not take, with reasons (records: --json)", 0, 0, parked},
     {.name = NULL},
 };

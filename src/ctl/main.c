@@ -127,6 +127,7 @@ int main(int argc, char **argv)
     argc -= words;
     argv += words;
     if (argc < command->least || (command->most >= 0 && argc > command->most))
-        return (int)fail_usage("usage: privtrakctl %s %s", command->name, command->arguments);
+        return (int)fail_usage("usage: privtrakctl %s%s%s", command->name, command->arguments[0] != '\0' ? " " : "",
+                               command->arguments);
     return (int)run_command(command, file, socket, wants_json, argc, argv);
 }
