@@ -174,7 +174,7 @@ static enum database_result sqlite_connect(void *state, struct error *error)
     if (result != DATABASE_OK)
         return result;
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
-    int code = sqlite3_open_v2(sqlite->path, &sqlite->handle, flags, NULL);
+    int code = sqlite3_open_v2(sqlite->path, &sqlite->handle, flags, sqlite_wal_layer());
     if (code == SQLITE_OK) {
         sqlite3_busy_handler(sqlite->handle, wait_while_busy, sqlite);
         sqlite3_progress_handler(sqlite->handle, 10000, check_progress, sqlite);

@@ -36,6 +36,10 @@ struct sqlite {
 /* What an error code of SQLite means for the caller; its text goes into `error`. */
 enum database_result sqlite_failed(struct sqlite *sqlite, int code, struct error *error);
 
+/* The name of the layer ("vfs") beneath the library that gathers what is written to the log; NULL: there is none. Any thread. */
+#define SQLITE_WAL_LAYER "privtrak"
+const char *sqlite_wal_layer(void);
+
 extern const char *const *const sqlite_migrations[];
 enum { SQLITE_SCHEMA_VERSION = 1 };
 
