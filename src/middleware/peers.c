@@ -51,14 +51,20 @@ static void hide_slots(const struct context *context, const struct announce *ann
 {
     pick->hidden[0] = announce->slot;
     pick->hidden_count = 1;
+    pick->hides_user = false;
     if (!context->config->middleware.hide_user_from_self || announce->others.active == 0)
         return;
     struct swarm_walk walk;
     uint32_t slot = swarm_first_of_user(announce->torrent, announce->user->index, &walk);
-    for (; slot != SLOT_NONE; slot = swarm_next_of_user(&walk))
-        if (slot != announce->slot && swarm_place(announce->torrent, slot) != PLACE_TOMBSTONE &&
-            pick->hidden_count < PICK_HIDDEN_MAX)
+    for (; slot != SLOT_NONE && !pick->hides_user; slot = swarm_next_of_user(&walk)) {
+        if (slot == announce->slot || swarm_place(announce->torrent, slot) == PLACE_TOMBSTONE)
+            continue;
+        if (pick->hidden_count < PICK_HIDDEN_MAX)
             pick->hidden[pick->hidden_count++] = slot;
+        else
+            pick->hides_user = true;
+    }
+    pick->hidden_user = announce->user->index;
 }
 
 static void pick_for(struct context *context, struct announce *announce)
@@ -81,7 +87,7 @@ static void pick_for(struct context *context, struct announce *announce)
     announce->peer6_count = (uint16_t)pick.count6;
     if (pick.count4 + pick.count6 > 0)
         announce->session->flags |= SESSION_GIVEN_PEER;
-    else if (pick.hidden_count > 1 && pick.want > 0 && swarm_active(announce->torrent) == pick.hidden_count)
+    else if (pick.hidden_count > 1 && pick.want > 0 && swarm_active(announce->torrent) == announce->others.active + 1)
         announce->warning = only_yourself;
 }
 

@@ -3,6 +3,11 @@
 
 #include <string.h>
 
+enum {
+    BEGINNINGS_TRIED = 32, /* for a walk: with three of four who cannot be handed out, 1 of 10,000 finds none */
+    SAMPLE = 16,           /* of IPv6 endpoints, to tell how many are of peers with IPv4 as well */
+};
+
 /* A part of a list (the seeders, or the leechers), walked once around from a random place. */
 struct region {
     uint32_t base;
@@ -56,10 +61,21 @@ static bool region_walked_over(const struct region *region, uint32_t place)
     return distance < region->done;
 }
 
+static uint32_t smaller(uint32_t a, uint32_t b)
+{
+    return a < b ? a : b;
+}
+
 /* The first hidden slot in [from, from + run), or its end. */
 static uint32_t next_hidden(const struct pick *pick, uint32_t from, uint32_t run)
 {
     uint32_t first = from + run;
+    if (pick->hides_user) {
+        for (uint32_t slot = from; slot < first; slot++)
+            if (swarm_user(pick->torrent, slot) == pick->hidden_user)
+                return slot;
+        return first;
+    }
     for (uint32_t i = 0; i < pick->hidden_count; i++)
         if (pick->hidden[i] >= from && pick->hidden[i] < first)
             first = pick->hidden[i];
@@ -68,6 +84,8 @@ static uint32_t next_hidden(const struct pick *pick, uint32_t from, uint32_t run
 
 static bool is_hidden(const struct pick *pick, uint32_t slot)
 {
+    if (pick->hides_user)
+        return swarm_user(pick->torrent, slot) == pick->hidden_user;
     for (uint32_t i = 0; i < pick->hidden_count; i++)
         if (pick->hidden[i] == slot)
             return true;
@@ -97,28 +115,51 @@ static uint32_t copy_run4(struct pick *pick, const uint8_t *endpoints, uint32_t 
     return count;
 }
 
-/* The same where some are not to be handed out, or peer ids are wanted. */
-static uint32_t copy_some4(struct pick *pick, uint32_t slot, const uint8_t *endpoints, uint32_t run, uint32_t want)
+/* Which peers a walk over one family's list hands out. */
+enum choice {
+    EVERYBODY,
+    NOT_YET_GIVEN, /* not those that the walk over the other family's list has given */
+    OF_ONE_FAMILY, /* those without an endpoint of the other family */
+    OF_BOTH,
+};
+
+static bool is_chosen(const struct pick *pick, enum choice choice, uint32_t slot, int family,
+                      const struct region *other)
 {
-    uint32_t end = pick->count4 + want;
-    uint32_t i = 0;
-    for (; i < run && pick->count4 < end; i++) {
-        const uint8_t *endpoint = endpoints + i * ENDPOINT4_BYTES;
-        if (read_port(endpoint + 4) == 0)
+    if (choice == EVERYBODY)
+        return true;
+    bool has_other = swarm_session(pick->torrent, slot)->flags & (family == 4 ? SESSION_HAS6 : SESSION_HAS4);
+    if (choice != NOT_YET_GIVEN)
+        return has_other == (choice == OF_BOTH);
+    return !has_other || !region_walked_over(other, family == 4 ? swarm_number6(pick->torrent, slot) : slot);
+}
+
+/* IPv4, a slot at a time. `other`: the walk over the same peers' IPv6 endpoints, for NOT_YET_GIVEN. */
+static void take_some4(struct pick *pick, struct region *region, uint32_t want, enum choice choice,
+                       const struct region *other)
+{
+    for (uint32_t end = pick->count4 + want; pick->count4 < end && region->done < region->length; region->done++) {
+        uint32_t run;
+        uint32_t slot = region_next(region, &run);
+        const uint8_t *endpoint = swarm_endpoint4(pick->torrent, slot);
+        if (read_port(endpoint + 4) == 0 || is_hidden(pick, slot) || !is_chosen(pick, choice, slot, 4, other))
             continue;
         if (pick->entries != NULL)
-            add_entry(pick, slot + i, 4, endpoint);
+            add_entry(pick, slot, 4, endpoint);
         else
             memcpy(pick->peers4 + (size_t)pick->count4 * ENDPOINT4_BYTES, endpoint, ENDPOINT4_BYTES);
         pick->count4++;
     }
-    return i;
 }
 
+/* The same for everybody, in runs where no slot is without an endpoint to hand out. */
 static void take4(struct pick *pick, struct region *region, uint32_t want)
 {
+    if (pick->torrent->holes4 > 0 || pick->entries != NULL) {
+        take_some4(pick, region, want, EVERYBODY, NULL);
+        return;
+    }
     uint32_t end = pick->count4 + want;
-    bool plain = pick->torrent->holes4 == 0 && pick->entries == NULL;
     while (pick->count4 < end && region->done < region->length) {
         uint32_t run;
         uint32_t slot = region_next(region, &run);
@@ -127,25 +168,20 @@ static void take4(struct pick *pick, struct region *region, uint32_t want)
             region->done++;
             continue;
         }
-        const uint8_t *endpoints = swarm_endpoint4(pick->torrent, slot);
-        uint32_t in_chunk = swarm_endpoint_run(pick->torrent, slot);
-        run = stop - slot < in_chunk ? stop - slot : in_chunk;
-        region->done += plain ? copy_run4(pick, endpoints, run, end - pick->count4)
-                              : copy_some4(pick, slot, endpoints, run, end - pick->count4);
+        run = smaller(stop - slot, swarm_endpoint_run(pick->torrent, slot));
+        region->done += copy_run4(pick, swarm_endpoint4(pick->torrent, slot), run, end - pick->count4);
     }
 }
 
-/* IPv6: an entry at a time; passes over sessions that were given with their IPv4 endpoint (`given`). */
-static void take6(struct pick *pick, struct region *region, uint32_t want, const struct region *given)
+/* IPv6, an entry at a time. */
+static void take6(struct pick *pick, struct region *region, uint32_t want, enum choice choice,
+                  const struct region *other)
 {
-    uint32_t end = pick->count6 + want;
-    for (; pick->count6 < end && region->done < region->length; region->done++) {
+    for (uint32_t end = pick->count6 + want; pick->count6 < end && region->done < region->length; region->done++) {
         uint32_t run;
         uint32_t slot;
         const uint8_t *endpoint = swarm_endpoint6(pick->torrent, region_next(region, &run), &slot);
-        bool was_given = given != NULL && swarm_session(pick->torrent, slot)->flags & SESSION_HAS4 &&
-                         (region_walked_over(&given[0], slot) || region_walked_over(&given[1], slot));
-        if (read_port(endpoint + 16) == 0 || is_hidden(pick, slot) || was_given)
+        if (read_port(endpoint + 16) == 0 || is_hidden(pick, slot) || !is_chosen(pick, choice, slot, 6, other))
             continue;
         if (pick->entries != NULL)
             add_entry(pick, slot, 6, endpoint);
@@ -161,35 +197,9 @@ static uint32_t leecher_share(uint32_t want)
     return want < 4 ? 0 : (want + 3) / 4;
 }
 
-static uint32_t smaller(uint32_t a, uint32_t b)
-{
-    return a < b ? a : b;
-}
-
-/* Seeders up to what the leechers' share leaves, leechers, and seeders again where leechers were too few. */
-static void take_family(struct pick *pick, int family, uint32_t want, struct region regions[2],
-                        const struct region *given)
-{
-    uint32_t *count = family == 4 ? &pick->count4 : &pick->count6;
-    struct region *seeders = &regions[0], *leechers = &regions[1];
-    uint32_t share = smaller(leecher_share(want), leechers->length);
-    uint32_t wishes[3] = {want - share, want, want};
-    for (int step = 0; step < 3; step++) {
-        struct region *region = step == 1 ? leechers : seeders;
-        if (region == seeders && !pick->wants_seeders)
-            continue;
-        if (*count >= wishes[step])
-            continue;
-        if (family == 4)
-            take4(pick, region, wishes[step] - *count);
-        else
-            take6(pick, region, wishes[step] - *count, given);
-    }
-}
-
 /*
- * The same for IPv4 where every slot of the swarm has an endpoint to hand out and none but the asking one is hidden,
- * as nearly always: copies of whole runs.
+ * For IPv4 alone where every slot of the swarm has an endpoint to hand out and none but the asking one is hidden, as
+ * nearly always: copies of whole runs.
  */
 static void take_runs(struct pick *pick, struct region *region, uint32_t want)
 {
@@ -221,6 +231,9 @@ static void take_runs_of_both(struct pick *pick)
     const struct torrent *torrent = pick->torrent;
     struct region regions[2];
     make_regions(regions, pick->dice, torrent->seeders, torrent->leechers);
+    for (int kind = 0; kind < 2; kind++) /* else who stands behind the asking one would begin two walks */
+        if (regions[kind].base + regions[kind].start == pick->hidden[0])
+            regions[kind].start = start_of((uint32_t)(pick->dice >> 16), regions[kind].length);
     if (!pick->wants_seeders) {
         take_runs(pick, &regions[1], pick->want);
         return;
@@ -257,49 +270,137 @@ static void take_everybody(struct pick *pick)
     pick->count4 = (uint32_t)(to - pick->peers4) / ENDPOINT4_BYTES;
 }
 
-static uint32_t supply(const struct pick *pick, int family)
+/* The walks over both families' lists; [0] are seeders, [1] leechers. */
+struct walks {
+    struct region four[2];
+    struct region six[2];
+    uint64_t dice;
+};
+
+static bool can_begin(const struct pick *pick, const struct region *region, int family)
 {
-    uint32_t seeders = pick->wants_seeders ? swarm_endpoints(pick->torrent, family, true) : 0;
-    return seeders + swarm_endpoints(pick->torrent, family, false);
+    uint32_t run, slot = region_next(region, &run);
+    const uint8_t *port =
+        family == 4 ? swarm_endpoint4(pick->torrent, slot) + 4 : swarm_endpoint6(pick->torrent, slot, &slot) + 16;
+    return read_port(port) != 0 && !is_hidden(pick, slot);
+}
+
+/*
+ * A walk begins at somebody who can be handed out: else who stands behind a row of those who cannot, such as peers
+ * of the other family that came together, would be given more often than the rest. Where hardly anybody can, it
+ * begins anywhere.
+ */
+static void find_beginning(const struct pick *pick, struct walks *walks, struct region *region, int family)
+{
+    if (region->length == 0)
+        return;
+    for (int tries = 0; tries < BEGINNINGS_TRIED && !can_begin(pick, region, family); tries++)
+        region->start = start_of((uint32_t)(pick_random(&walks->dice) >> 32), region->length);
+}
+
+static void begin_walks(const struct pick *pick, struct walks *walks)
+{
+    const struct torrent *torrent = pick->torrent;
+    *walks = (struct walks){.dice = pick->dice | 1};
+    if (pick->wants4)
+        make_regions(walks->four, pick->dice, torrent->seeders, torrent->leechers);
+    if (pick->wants6)
+        make_regions(walks->six, pick->dice * UINT64_C(0x9e3779b97f4a7c15), swarm_endpoints(torrent, 6, true),
+                     swarm_endpoints(torrent, 6, false));
+    for (int kind = 0; kind < 2; kind++) {
+        find_beginning(pick, walks, &walks->four[kind], 4);
+        find_beginning(pick, walks, &walks->six[kind], 6);
+    }
+}
+
+/* How many of these have no IPv4 endpoint, by the first few of the walk over their IPv6 endpoints. */
+static uint32_t of_ipv6_alone(const struct pick *pick, const struct region *six)
+{
+    struct region walk = *six;
+    uint32_t looked_at = smaller(SAMPLE, six->length), alone = 0;
+    for (walk.done = 0; walk.done < looked_at; walk.done++) {
+        uint32_t run, slot;
+        (void)swarm_endpoint6(pick->torrent, region_next(&walk, &run), &slot);
+        alone += !(swarm_session(pick->torrent, slot)->flags & SESSION_HAS4);
+    }
+    return looked_at == 0 ? 0 : (uint32_t)((uint64_t)six->length * alone / looked_at);
+}
+
+/* Of `want` peers, how many by IPv6: as it is among those that there are. The dice round, so that the few get their turn. */
+static uint32_t share_of_ipv6(const struct pick *pick, struct walks *walks, int kind, uint32_t want)
+{
+    const struct region *four = &walks->four[kind], *six = &walks->six[kind];
+    if (six->length == 0 || !pick->wants4)
+        return six->length == 0 ? 0 : want;
+    uint32_t alone = of_ipv6_alone(pick, six);
+    uint64_t supply4 = four->length - smaller(alone, four->length), supply = supply4 + six->length;
+    uint32_t chance = start_of((uint32_t)(pick_random(&walks->dice) >> 32), (uint32_t)supply);
+    return (uint32_t)(((uint64_t)want * six->length + chance) / supply);
+}
+
+/* Takes seeders or leechers until there are `until` peers, nobody twice. */
+static void take_kind(struct pick *pick, struct walks *walks, int kind, uint32_t until)
+{
+    uint32_t count = pick->count4 + pick->count6;
+    if (count >= until)
+        return;
+    struct region *four = &walks->four[kind], *six = &walks->six[kind];
+    uint32_t share4 = until - count - share_of_ipv6(pick, walks, kind, until - count);
+    if (six->done == 0)
+        take4(pick, four, share4);
+    else
+        take_some4(pick, four, share4, NOT_YET_GIVEN, six);
+    take6(pick, six, until - pick->count4 - pick->count6, NOT_YET_GIVEN, four);
+    take_some4(pick, four, until - pick->count4 - pick->count6, NOT_YET_GIVEN, six);
+}
+
+/*
+ * Where there is room for more than everybody once: every IPv4 endpoint, everybody who has none, and with what room is
+ * left the IPv6 endpoints of those who have both, for it may be that only one of the two can be reached.
+ */
+static void take_second_endpoints(struct pick *pick, struct walks *walks)
+{
+    pick->count4 = 0;
+    pick->count6 = 0;
+    int first = pick->wants_seeders ? 0 : 1;
+    for (int kind = first; kind < 2; kind++) {
+        walks->four[kind].done = 0;
+        take4(pick, &walks->four[kind], pick->want - pick->count4);
+    }
+    for (enum choice choice = OF_ONE_FAMILY; choice <= OF_BOTH; choice++)
+        for (int kind = first; kind < 2; kind++) {
+            walks->six[kind].done = 0;
+            take6(pick, &walks->six[kind], pick->want - pick->count4 - pick->count6, choice, NULL);
+        }
+}
+
+/* Seeders up to what the leechers' share leaves, leechers, and seeders again where leechers were too few. */
+static void pick_by_walks(struct pick *pick)
+{
+    struct walks walks;
+    begin_walks(pick, &walks);
+    uint32_t share = smaller(leecher_share(pick->want), pick->torrent->leechers);
+    if (pick->wants_seeders)
+        take_kind(pick, &walks, 0, pick->want - share);
+    take_kind(pick, &walks, 1, pick->want);
+    if (pick->wants_seeders)
+        take_kind(pick, &walks, 0, pick->want);
+    bool has_both = walks.four[0].length + walks.four[1].length > 0 && walks.six[0].length + walks.six[1].length > 0;
+    if (has_both && pick->count4 + pick->count6 < pick->want)
+        take_second_endpoints(pick, &walks);
 }
 
 void pick_peers(struct pick *pick)
 {
     pick->count4 = 0;
     pick->count6 = 0;
-    if (pick->wants4 && !pick->wants6 && pick->hidden_count == 1 && pick->torrent->holes4 == 0 &&
-        pick->entries == NULL) {
-        if (is_wanted_whole(pick->torrent, pick->want, pick->wants_seeders) &&
-            pick->hidden[0] < swarm_active(pick->torrent))
-            take_everybody(pick);
-        else
-            take_runs_of_both(pick);
-        return;
-    }
-    uint32_t want6 = 0;
-    if (pick->wants6) {
-        uint32_t supply6 = supply(pick, 6);
-        uint32_t supply4 = pick->wants4 ? supply(pick, 4) : 0;
-        want6 = supply6 == 0 ? 0 : (uint32_t)((uint64_t)pick->want * supply6 / (supply4 + supply6));
-        if (want6 == 0 && supply6 > 0 && pick->want > 0)
-            want6 = 1;
-    }
-    struct region regions4[2] = {{.base = 0}, {.base = 0}};
-    if (pick->wants4 && pick->want > want6) {
-        make_regions(regions4, pick->dice, pick->torrent->seeders, pick->torrent->leechers);
-        take_family(pick, 4, pick->want - want6, regions4, NULL);
-    }
-    uint32_t left = pick->want - pick->count4;
-    if (pick->wants6 && left > 0 && supply(pick, 6) > 0) {
-        struct region regions6[2];
-        make_regions(regions6, pick->dice * UINT64_C(0x9e3779b97f4a7c15), swarm_endpoints(pick->torrent, 6, true),
-                     swarm_endpoints(pick->torrent, 6, false));
-        take_family(pick, 6, left, regions6, regions4);
-        /* What IPv6 could not fill, IPv4 may: its walk goes on where it stopped. */
-        uint32_t rest = pick->want - pick->count4 - pick->count6;
-        if (rest > 0 && pick->wants4 && pick->entries == NULL)
-            take_family(pick, 4, pick->count4 + rest, regions4, NULL);
-    }
+    if (!pick->wants4 || pick->wants6 || pick->hidden_count != 1 || pick->torrent->holes4 > 0 || pick->entries != NULL)
+        pick_by_walks(pick);
+    else if (is_wanted_whole(pick->torrent, pick->want, pick->wants_seeders) &&
+             pick->hidden[0] < swarm_active(pick->torrent))
+        take_everybody(pick);
+    else
+        take_runs_of_both(pick);
 }
 
 /* What a walk over a list will touch at the most: from where it begins, and from the list's beginning on. */

@@ -1,7 +1,9 @@
 /*
  * pick: which peers of a swarm a client gets (section 5). The choice is a window at a
  * random place of the packed endpoints, seeders' and leechers' each: in a large swarm
- * everybody is handed out about equally often, nobody twice, and it is a copy.
+ * everybody is handed out about equally often, nobody twice, and it is a copy. Who asks
+ * over both families gets a peer of both by one of them, and by the other as well only
+ * where everybody has been given and there is room left.
  */
 #ifndef PRIVTRAK_STORAGE_PICK_H
 #define PRIVTRAK_STORAGE_PICK_H
@@ -23,6 +25,8 @@ struct pick {
     bool wants6;
     uint32_t hidden[PICK_HIDDEN_MAX]; /* slots never to be given: the asking one, the user's others */
     uint32_t hidden_count;
+    bool hides_user; /* more than PICK_HIDDEN_MAX: all sessions of hidden_user are hidden */
+    uint32_t hidden_user;
     uint64_t dice; /* random bits: where the walks over the lists begin */
 
     /* Where it goes: packed endpoints, or, where `entries` is not NULL, whole entries with peer ids. */

@@ -345,9 +345,8 @@ struct address swarm_endpoint(const struct torrent *torrent, uint32_t slot, int 
     if (family == 4 && session->flags & SESSION_HAS4) {
         memcpy(address.ip, swarm_endpoint4(torrent, slot), 4);
     } else if (family == 6 && session->flags & SESSION_HAS6) {
-        const struct swarm6 *swarm6 = torrent_extra(torrent)->swarm6;
-        uint32_t number = *(uint32_t *)paged_at(&swarm6->places, slot, sizeof(uint32_t));
-        memcpy(address.ip, ((struct entry6 *)paged_at(&swarm6->entries, number, sizeof(struct entry6)))->endpoint, 16);
+        uint32_t its_slot;
+        memcpy(address.ip, swarm_endpoint6(torrent, swarm_number6(torrent, slot), &its_slot), 16);
     } else {
         return address;
     }
@@ -376,6 +375,11 @@ uint32_t swarm_endpoints(const struct torrent *torrent, int family, bool seeders
     if (torrent_extra(torrent) == NULL || torrent_extra(torrent)->swarm6 == NULL)
         return 0;
     return seeders ? torrent_extra(torrent)->swarm6->seeders : torrent_extra(torrent)->swarm6->leechers;
+}
+
+uint32_t swarm_number6(const struct torrent *torrent, uint32_t slot)
+{
+    return *(uint32_t *)paged_at(&torrent_extra(torrent)->swarm6->places, slot, sizeof(uint32_t));
 }
 
 const uint8_t *swarm_endpoint6(const struct torrent *torrent, uint32_t number, uint32_t *slot)

@@ -263,4 +263,7 @@ static inline uint32_t swarm_endpoint_run(const struct torrent *torrent, uint32_
 /* The IPv6 endpoint with that number in the list of IPv6 (seeders first, then leechers), and whose slot it is. */
 const uint8_t *swarm_endpoint6(const struct torrent *torrent, uint32_t number, uint32_t *slot);
 
+/* The other way round: the number of a session that has an IPv6 endpoint. */
+uint32_t swarm_number6(const struct torrent *torrent, uint32_t slot);
+
 #endif

@@ -143,7 +143,7 @@ struct announce {
     /* 4. Where the peers are put: the worker's, with room for peers_max of either family. */
     uint8_t *peers4; /* peer4_count * 6 bytes; the frontend may write into the ANNOUNCE_HEADROOM bytes before it */
     uint8_t *peers6; /* peer6_count * 18 bytes, likewise */
-    struct peer_entry *entries; /* with compact=false instead of both: peer4_count + peer6_count of them, IPv4 first */
+    struct peer_entry *entries; /* with compact=false instead of both: peer4_count + peer6_count of them */
     uint32_t peers_max;
 };
 

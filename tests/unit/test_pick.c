@@ -187,7 +187,7 @@ Test(pick, seeder_gets_leechers_only)
     add_peers(300, 10, PLACE_LEECHER, HAS_BOTH);
     clear_seen();
     pick.wants_seeders = false;
-    pick_some(50, HAS_BOTH);
+    pick_some(10, HAS_BOTH);
     cr_expect_eq(seen_between(0, 100), 0);
     cr_expect_eq(seen_between(300, 10), 10);
 }
@@ -256,18 +256,81 @@ Test(pick, all_of_a_small_swarm_are_given)
     add_peers(0, 7, PLACE_SEEDER, HAS4);
     add_peers(10, 5, PLACE_LEECHER, HAS6);
     add_peers(20, 9, PLACE_LEECHER, HAS_BOTH);
-    pick_for_leecher(50, HAS_BOTH);
+    pick_for_leecher(21, HAS_BOTH);
     cr_expect_eq(pick.count4 + pick.count6, 21);
     expect_no_duplicates();
+}
+
+Test(pick, both_endpoints_of_a_peer_are_given_where_there_is_room)
+{
+    add_peers(0, 7, PLACE_SEEDER, HAS4);
+    add_peers(10, 5, PLACE_LEECHER, HAS6);
+    add_peers(20, 9, PLACE_LEECHER, HAS_BOTH);
+    pick_for_leecher(50, HAS_BOTH);
+    cr_expect_eq(pick.count4, 16);
+    cr_expect_eq(pick.count6, 14);
+    for (int i = 0; i < SWARM_MAX; i++)
+        cr_expect_leq(seen[i], i >= 20 ? 2 : 1);
+    pick_for_leecher(25, HAS_BOTH);
+    cr_expect_eq(pick.count4, 16);
+    cr_expect_eq(pick.count6, 9);
+    cr_expect_eq(seen_between(10, 5), 5, "each once before one is given twice");
 }
 
 Test(pick, few_of_ipv6_leave_room_for_ipv4)
 {
     add_peers(0, 100, PLACE_SEEDER, HAS4);
     add_peers(100, 2, PLACE_SEEDER, HAS6);
-    pick_for_leecher(50, HAS_BOTH);
-    cr_expect_eq(pick.count4 + pick.count6, 50);
-    cr_expect_geq(pick.count6, 1);
+    for (int round = 0; round < 100; round++) {
+        pick_for_leecher(50, HAS_BOTH);
+        cr_expect_eq(pick.count4 + pick.count6, 50);
+        expect_no_duplicates();
+    }
+}
+
+Test(pick, a_quarter_of_both_families_together_are_leechers)
+{
+    add_peers(0, 100, PLACE_SEEDER, HAS_BOTH);
+    add_peers(100, 100, PLACE_LEECHER, HAS4);
+    add_peers(200, 50, PLACE_LEECHER, HAS6);
+    for (uint32_t want = 4; want < 100; want++) {
+        pick_for_leecher(want, HAS_BOTH);
+        expect_no_duplicates();
+        cr_expect_eq(pick.count4 + pick.count6, want);
+        cr_expect_eq(seen_between(100, 150), (want + 3) / 4, "of %u", want);
+    }
+}
+
+Test(pick, a_list_of_entries_is_filled_with_the_other_family)
+{
+    add_peers(0, 100, PLACE_SEEDER, HAS4);
+    add_peers(100, 100, PLACE_LEECHER, HAS_BOTH);
+    pick.entries = entries;
+    for (uint32_t want = 1; want <= WANT_MAX; want++) {
+        pick_for_leecher(want, HAS_BOTH);
+        cr_expect_eq(pick.count4 + pick.count6, want);
+    }
+}
+
+Test(pick, a_user_with_more_sessions_than_the_list_holds_gets_none_of_them)
+{
+    enum { OWN = 100 };
+    for (uint32_t i = 0; i < OWN; i++) {
+        uint8_t peer_id[PEER_ID_BYTES];
+        make_peer_id(peer_id, 1000 + i);
+        uint32_t slot = swarm_add(torrents, torrent, 5000, peer_id);
+        slot = swarm_move(torrents, torrent, slot, PLACE_LEECHER);
+        const struct address address = {.family = 4, .ip = {10, 0, 8, (uint8_t)i}, .port = 6881};
+        cr_assert_eq(swarm_set_endpoint(torrent, slot, &address), 0);
+    }
+    add_peers(0, 100, PLACE_LEECHER, HAS4);
+    pick.hides_user = true;
+    pick.hidden_user = 5000;
+    for (int families = HAS4; families <= HAS_BOTH; families += 2) {
+        pick_for_leecher(200, families);
+        cr_expect_eq(pick.count4, 100);
+        cr_expect_eq(seen_between(0, 100), 100);
+    }
 }
 
 Test(pick, endpoints_of_ipv6_are_whole)
@@ -339,6 +402,53 @@ Test(pick, everybody_of_a_large_swarm_is_given_about_equally_often_over_both)
     expect_equal_frequency(HAS_BOTH);
 }
 
+static void expect_equal_frequency_among(uint32_t want, int families, uint32_t first, uint32_t count)
+{
+    clear_seen();
+    pick.wants_seeders = true;
+    for (int round = 0; round < 100000; round++)
+        pick_some(want, families);
+    expect_about_equal(first, count);
+}
+
+Test(pick, peers_of_the_other_family_in_a_row_do_not_favour_who_stands_behind_them)
+{
+    add_peers(0, 300, PLACE_SEEDER, HAS4);
+    add_peers(300, 300, PLACE_SEEDER, HAS6);
+    add_peers(600, 100, PLACE_SEEDER, HAS4);
+    expect_equal_frequency_among(10, HAS4, 0, 300);
+    expect_about_equal(600, 100);
+}
+
+Test(pick, both_families_are_given_as_often_as_they_are_there)
+{
+    add_peers(0, 300, PLACE_SEEDER, HAS4);
+    add_peers(300, 20, PLACE_SEEDER, HAS6);
+    expect_equal_frequency_among(3, HAS_BOTH, 0, 320);
+}
+
+Test(pick, hidden_peers_do_not_favour_who_stands_behind_them)
+{
+    add_peers(0, 100, PLACE_LEECHER, HAS4);
+    for (uint32_t i = 50; i < 53; i++)
+        pick.hidden[pick.hidden_count++] = slot_of(i);
+    expect_equal_frequency_among(1, HAS4, 0, 50);
+    expect_about_equal(53, 47);
+    pick.hidden_count = 1;
+    expect_equal_frequency_among(1, HAS4, 0, 50);
+    expect_about_equal(51, 49);
+}
+
+/* Sessions, and endpoints of both families, among the first `count`. */
+static void count_peers(const int *families, uint32_t count, uint32_t *sessions, uint32_t *endpoints)
+{
+    *sessions = *endpoints = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        *sessions += families[i] != HAS_NONE;
+        *endpoints += (uint32_t)((families[i] & HAS4) != 0) + (uint32_t)((families[i] & HAS6) != 0);
+    }
+}
+
 Test(pick, random_swarms_give_nobody_twice_and_fill_what_can_be_filled)
 {
     static int families[1000];
@@ -348,14 +458,14 @@ Test(pick, random_swarms_give_nobody_twice_and_fill_what_can_be_filled)
         add_peer(i, rand() % 2 ? PLACE_SEEDER : PLACE_LEECHER, families[i]);
         if (i % 25 != 0)
             continue;
-        uint32_t any = 0, four = 0;
-        for (uint32_t j = 0; j <= i; j++) {
-            any += families[j] != HAS_NONE;
+        uint32_t sessions, endpoints, four = 0;
+        count_peers(families, i + 1, &sessions, &endpoints);
+        for (uint32_t j = 0; j <= i; j++)
             four += (families[j] & HAS4) != 0;
-        }
         pick_for_leecher(150, HAS_BOTH);
-        expect_no_duplicates();
-        cr_assert_eq(pick.count4 + pick.count6, any < 150 ? any : 150, "of %u", any);
+        if (sessions >= 150)
+            expect_no_duplicates();
+        cr_assert_eq(pick.count4 + pick.count6, endpoints < 150 ? endpoints : 150, "of %u", endpoints);
         pick_for_leecher(150, HAS4);
         expect_no_duplicates();
         cr_assert_eq(pick.count4, four < 150 ? four : 150);
