@@ -6,26 +6,14 @@
 #include "middleware/stages.h"
 #include "tracker/identity.h"
 
-static int identify_start(struct stage *stage, const struct config *config)
-{
-    (void)config;
-    stage->state = source_rate_new();
-    return stage->state == NULL ? -1 : 0;
-}
-
-static void identify_stop(struct stage *stage)
-{
-    source_rate_free(stage->state);
-}
-
-static void refuse_unknown(struct stage *stage, struct context *context, struct announce *announce)
+static void refuse_unknown(struct context *context, struct announce *announce)
 {
     const struct rate *limit = &context->config->middleware.identify_rate_limit;
-    bool allowed = source_rate_allows(stage->state, &announce->source, limit, context->now_ms);
+    bool allowed = source_rate_allows(context->unknown_passkeys, &announce->source, limit, context->now_ms);
     announce_refuse(announce, VERDICT_REFUSED, allowed ? identity_unknown_passkey : identity_too_many_unknown, 0);
 }
 
-static void identify_one(struct stage *stage, struct context *context, struct announce *announce)
+static void identify_one(struct context *context, struct announce *announce)
 {
     announce->user =
         users_find_hashed(context->users, announce->hash, announce->user, announce->passkey, announce->passkey_length);
@@ -39,13 +27,14 @@ static void identify_one(struct stage *stage, struct context *context, struct an
         }
     }
     if (announce->user == NULL)
-        refuse_unknown(stage, context, announce);
+        refuse_unknown(context, announce);
     else if (!(announce->user->flags & USER_ENABLED))
         announce_refuse(announce, VERDICT_REFUSED, identity_disabled, 0);
 }
 
 static void identify_run(struct stage *stage, struct batch *batch)
 {
+    (void)stage;
     struct context *context = batch->context;
     /* First the table's line, then the record's, so that 64 misses overlap. */
     for (unsigned i = 0; i < batch->count; i++) {
@@ -57,12 +46,10 @@ static void identify_run(struct stage *stage, struct batch *batch)
         batch->announces[i]->user = users_guess(context->users, batch->announces[i]->hash);
     for (unsigned i = 0; i < batch->count; i++)
         if (batch->announces[i]->verdict == VERDICT_ACCEPTED)
-            identify_one(stage, context, batch->announces[i]);
+            identify_one(context, batch->announces[i]);
 }
 
 const struct stage_type stage_identify = {
     .name = "identify",
-    .start = identify_start,
     .run = identify_run,
-    .stop = identify_stop,
 };

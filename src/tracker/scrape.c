@@ -80,7 +80,7 @@ static const char *refusal(struct worker *worker, const struct scrape *scrape)
     const struct user *user = users_find(worker->context.users, scrape->passkey, scrape->passkey_length);
     const char *reason = NULL;
     if (user == NULL)
-        reason = source_rate_allows(worker->scrape_rate, &scrape->source,
+        reason = source_rate_allows(worker->context.unknown_passkeys, &scrape->source,
                                     &worker->context.config->middleware.identify_rate_limit, worker->context.now_ms)
                      ? identity_unknown_passkey
                      : identity_too_many_unknown;

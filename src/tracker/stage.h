@@ -29,6 +29,7 @@ struct context {
     const struct multipliers *multipliers;
     struct ring *ring;
     struct counters *counters;
+    struct source_rate *unknown_passkeys; /* of all workers; see middleware/source_rate.h */
     int64_t now_ms;
     uint64_t random; /* state of pick_random */
 };

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "middleware/source_rate.h"
 #include "tracker/worker_private.h"
 
 enum {
@@ -21,6 +22,7 @@ void tracker_free(struct tracker *tracker)
     for (unsigned i = 0; tracker->workers != NULL && i < tracker->count; i++)
         worker_free(tracker->workers[i]);
     free(tracker->workers);
+    source_rate_free(tracker->unknown_passkeys);
     free(tracker);
 }
 
@@ -35,7 +37,8 @@ struct tracker *tracker_new(const struct config *config, const struct tracker_pa
     tracker->parts = *parts;
     tracker->count = config->tracker.workers;
     tracker->workers = calloc(tracker->count, sizeof(struct worker *));
-    if (tracker->workers == NULL) {
+    tracker->unknown_passkeys = source_rate_new(clock_now_ms());
+    if (tracker->workers == NULL || tracker->unknown_passkeys == NULL) {
         error_set(error, "out of memory");
         tracker_free(tracker);
         return NULL;

@@ -254,7 +254,6 @@ static int make_stores(struct worker *worker)
     context->torrents = torrents_new();
     context->ring = ring_new(RING_RECORDS);
     worker->chain = context->torrents == NULL || context->ring == NULL ? NULL : chain_new(context);
-    worker->scrape_rate = source_rate_new();
     worker->pool = pool_new(peers_max);
     for (int i = 0; i < POOLS_AT_START && worker->pool != NULL; i++) {
         struct pool *pool = pool_new(peers_max);
@@ -263,7 +262,7 @@ static int make_stores(struct worker *worker)
         pool->next = worker->spare_pools;
         worker->spare_pools = pool;
     }
-    return worker->chain == NULL || worker->scrape_rate == NULL || worker->pool == NULL ? -1 : 0;
+    return worker->chain == NULL || worker->pool == NULL ? -1 : 0;
 }
 
 static int make_events(struct worker *worker)
@@ -303,6 +302,7 @@ struct worker *worker_new(struct tracker *tracker, unsigned number, struct error
         .clients = tracker->parts.clients,
         .multipliers = tracker->parts.multipliers,
         .counters = &worker->counters,
+        .unknown_passkeys = tracker->unknown_passkeys,
         .now_ms = clock_now_ms(),
     };
     arc4random_buf(&worker->context.random, sizeof worker->context.random);
@@ -347,7 +347,6 @@ void worker_free(struct worker *worker)
         worker->spare_pools = next;
     }
     reasons_free(worker);
-    source_rate_free(worker->scrape_rate);
     chain_free(worker->chain);
     ring_free(worker->context.ring);
     torrents_free(worker->context.torrents);

@@ -60,7 +60,6 @@ struct worker {
     struct announce_mail *spare_mail;
     unsigned spare_mail_count;
     uint32_t mail_peers_max;
-    struct source_rate *scrape_rate;
     struct departure_walk departures;
     struct census census;
     void *frontends[FRONTEND_COUNT];
@@ -80,6 +79,7 @@ struct tracker {
     struct tracker_parts parts;
     unsigned count;
     struct worker **workers;
+    struct source_rate *unknown_passkeys;
     struct worker_hooks hooks[HOOKS_MAX];
     unsigned hook_count;
     bool is_running;

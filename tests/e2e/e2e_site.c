@@ -172,14 +172,18 @@ Test(site, unknown_passkeys_are_limited_by_address_and_known_ones_are_not)
 {
     struct daemon daemon;
     struct told told;
-    daemon_start(&daemon, &(struct daemon_options){.middleware = "identify: {rate_limit: 5/m}"});
+    daemon_start(&daemon, &(struct daemon_options){.workers = 4, .middleware = "identify: {rate_limit: 5/m}"});
     char first[256], last[256];
     struct ask ask = {.passkey = passkey_of("nobody"), .torrent = "limit", .peer = "a", .left = 5};
-    for (int i = 0; i < 12; i++) {
+    for (int i = 0; i < 6; i++) {
+        char torrent[16];
+        (void)snprintf(torrent, sizeof torrent, "limit %d", i); /* other workers': the limit is one for all */
+        ask.torrent = torrent;
         http_announce(&daemon, &ask, &told);
         cr_assert_str_neq(told.failure, "");
         (void)snprintf(i == 0 ? first : last, sizeof first, "%s", told.failure);
     }
+    ask.torrent = "limit";
     cr_assert_str_neq(first, last, "beyond the limit another failure is told");
     ask.from = "127.0.0.99";
     http_announce(&daemon, &ask, &told);

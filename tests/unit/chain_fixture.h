@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "config/config.h"
+#include "middleware/source_rate.h"
 #include "storage/pick.h"
 #include "tracker/chain.h"
 #include "tracker/tracker.h"
@@ -58,6 +59,7 @@ static inline void fixture_open(struct tracker_fixture *fixture, const char *yam
         .multipliers = &fixture->multipliers,
         .ring = ring_new(4096),
         .counters = &fixture->counters,
+        .unknown_passkeys = source_rate_new(START_MS),
         .now_ms = START_MS,
         .random = 88172645463325252u,
     };
@@ -70,6 +72,7 @@ static inline void fixture_open(struct tracker_fixture *fixture, const char *yam
 static inline void fixture_close(struct tracker_fixture *fixture)
 {
     chain_free(fixture->chain);
+    source_rate_free(fixture->context.unknown_passkeys);
     ring_free(fixture->context.ring);
     torrents_free(fixture->context.torrents);
     clients_free(fixture->context.clients);

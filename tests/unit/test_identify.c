@@ -70,6 +70,23 @@ Test(identify, many_unknown_passkeys_of_one_address_get_one_fixed_failure)
     cr_expect_str_eq(say(UNKNOWN, 2)->failure, first, "another address has its own number");
 }
 
+Test(identify, an_address_may_go_on_as_time_gives_it_more)
+{
+    open_with("rate_limit: 3/m");
+    const char *first = say(UNKNOWN, 1)->failure;
+    for (int i = 0; i < 5; i++)
+        say(UNKNOWN, 1);
+    fixture.context.now_ms += 19000;
+    cr_expect_str_neq(say(UNKNOWN, 1)->failure, first);
+    fixture.context.now_ms += 1000;
+    cr_expect_str_eq(say(UNKNOWN, 1)->failure, first, "one in 20 s");
+    cr_expect_str_neq(say(UNKNOWN, 1)->failure, first);
+    fixture.context.now_ms += 3600000;
+    for (int i = 0; i < 3; i++)
+        cr_expect_str_eq(say(UNKNOWN, 1)->failure, first);
+    cr_expect_str_neq(say(UNKNOWN, 1)->failure, first, "never more than the limit at once");
+}
+
 Test(identify, known_passkey_of_an_address_beyond_the_limit_is_let_in)
 {
     open_with("rate_limit: 1/m");
