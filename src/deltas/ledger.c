@@ -186,14 +186,32 @@ static size_t run_round(struct ledger *ledger, int64_t now_ns)
     return drained;
 }
 
-/* Gives the sinks a moment to tell where they stand, before numbers are given that they might take for old. */
+static bool are_all_placed(const struct ledger *ledger)
+{
+    for (size_t i = 0; i < ledger->runner_count; i++)
+        if (!runner_is_placed(ledger->runners[i]))
+            return false;
+    return true;
+}
+
+static bool is_a_ring_half_full(const struct ledger *ledger)
+{
+    for (size_t i = 0; i < ledger->ring_count; i++)
+        if (ring_is_half_full(ledger->rings[i]))
+            return true;
+    return false;
+}
+
+/*
+ * Gives the sinks a moment to tell where they stand, before numbers are given that they might take for old. It ends
+ * before a worker has to refuse announces: workers do not wait for a database that is away.
+ */
 static void wait_for_placing(struct ledger *ledger)
 {
     int64_t deadline = clock_monotonic_ns() + PLACING_MS * ms_ns;
     pthread_mutex_lock(&ledger->mutex);
-    for (size_t i = 0; i < ledger->runner_count; i++)
-        while (!runner_is_placed(ledger->runners[i]) && !ledger->stop && clock_monotonic_ns() < deadline)
-            sleep_until(ledger, clock_monotonic_ns() + 2 * ms_ns);
+    while (!are_all_placed(ledger) && !is_a_ring_half_full(ledger) && !ledger->stop && clock_monotonic_ns() < deadline)
+        sleep_until(ledger, clock_monotonic_ns() + 2 * ms_ns);
     pthread_mutex_unlock(&ledger->mutex);
 }
 

@@ -163,6 +163,12 @@ uint64_t ring_published(const struct ring *ring)
     return atomic_load_explicit(&ring->published, memory_order_acquire);
 }
 
+bool ring_is_half_full(const struct ring *ring)
+{
+    uint64_t released = atomic_load_explicit(&ring->released, memory_order_relaxed);
+    return ring_published(ring) - released >= ring->capacity / 2;
+}
+
 struct delta *ring_peek(struct ring *ring, size_t max, size_t *count)
 {
     uint64_t waiting = ring->published_seen - ring->taken;

@@ -42,6 +42,9 @@ uint64_t ring_published(const struct ring *ring);
  */
 struct delta *ring_peek(struct ring *ring, size_t max, size_t *count);
 
+/* Consumer: what it has not yet given back, and is published, takes half of the ring or more. */
+bool ring_is_half_full(const struct ring *ring);
+
 /* Consumer: gives back the first `count` records. */
 void ring_release(struct ring *ring, size_t count);
 
