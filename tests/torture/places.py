@@ -52,6 +52,20 @@ def have_ipv6():
     return True
 
 
+HELD = []  # names of ports that are in use by this run
+
+
+def reserve(port):
+    """Raises OSError where another test has picked the port; tests/e2e/harness/daemon.c goes by the same names."""
+    holder = socket.socket(socket.AF_UNIX)
+    try:
+        holder.bind(f"\0privtrak-test-port-{port}")
+    except OSError:
+        holder.close()
+        raise
+    HELD.append(holder)
+
+
 def free_port():
     """One that both protocols and families have free, below those that the kernel gives to clients."""
     for _ in range(200):
@@ -61,6 +75,7 @@ def free_port():
                 for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
                     with socket.socket(family, kind) as probe:
                         probe.bind((host, port))
+            reserve(port)
             return port
         except OSError:
             continue

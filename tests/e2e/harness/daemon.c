@@ -9,12 +9,14 @@
 #include <limits.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -121,6 +123,24 @@ bool have_ipv6(void)
     return able;
 }
 
+/*
+ * Between the look at a port and the daemon's listening another test may find it free too. So each that picks one
+ * holds a name in the kernel for it, until its process ends; tests/torture/places.py goes by the same names.
+ */
+static bool reserve(uint16_t port)
+{
+    struct sockaddr_un name = {.sun_family = AF_UNIX};
+    int length = snprintf(name.sun_path + 1, sizeof name.sun_path - 1, "privtrak-test-port-%u", port);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return false;
+    if (bind(fd, (struct sockaddr *)&name, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)length)) ==
+        0)
+        return true;
+    close(fd);
+    return false;
+}
+
 /* A port free for TCP and UDP in both families, below those that the kernel gives to clients. */
 static uint16_t free_port(void)
 {
@@ -129,7 +149,9 @@ static uint16_t free_port(void)
         uint16_t port = (uint16_t)(10000 + rand_r(&seed) % 20000);
         if (!can_bind(AF_INET, SOCK_STREAM, port) || !can_bind(AF_INET, SOCK_DGRAM, port))
             continue;
-        if (!have_ipv6() || (can_bind(AF_INET6, SOCK_STREAM, port) && can_bind(AF_INET6, SOCK_DGRAM, port)))
+        if (have_ipv6() && (!can_bind(AF_INET6, SOCK_STREAM, port) || !can_bind(AF_INET6, SOCK_DGRAM, port)))
+            continue;
+        if (reserve(port))
             return port;
     }
     cr_assert_fail("no free port");
@@ -191,9 +213,7 @@ void daemon_prepare(struct daemon *daemon, const struct daemon_options *options)
     cr_assert_not_null(mkdtemp(daemon->directory), "cannot make %s: %s", daemon->directory, strerror(errno));
     (void)snprintf(daemon->log_file, sizeof daemon->log_file, "log");
     daemon->port = free_port();
-    do
-        daemon->admin_port = free_port();
-    while (daemon->admin_port == daemon->port);
+    daemon->admin_port = free_port();
     daemon_configure(daemon, options);
     keep(daemon);
 }
