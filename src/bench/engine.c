@@ -203,8 +203,11 @@ uint32_t load_take(struct load_thread *thread, uint16_t lane_index)
     request->attempts = 1;
     request->sent_ns = thread->now_ns;
     request->scheduled_ns = thread->now_ns;
-    if (is_open_loop(thread))
+    if (is_open_loop(thread)) {
         request->scheduled_ns = thread->phase_start_ns + (int64_t)((double)thread->issued * thread->interval_ns);
+        int64_t late_ns = thread->now_ns - request->scheduled_ns;
+        histogram_add(&thread->lateness, late_ns > 0 ? (uint64_t)late_ns : 0);
+    }
     thread->issued++;
     if (thread->phase == PHASE_RUN)
         thread->budget--;

@@ -171,6 +171,7 @@ struct load_thread {
     int64_t run_ns;
     int64_t cpu_ns;
     struct histogram latency;
+    struct histogram lateness; /* open loop: how long after they were due the generator got round to requests */
     struct failure_count failures[FAILURES_MAX];
     size_t failure_count;
     void *transport;    /* the transport's own */

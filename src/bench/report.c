@@ -10,7 +10,7 @@
 /* The sums over all threads, made once at the end. */
 struct result {
     struct load_sums sums;
-    struct histogram latency;
+    struct histogram latency, lateness;
     double seconds;
     double replies_per_second;
     double peers_per_reply;
@@ -85,6 +85,7 @@ static void gather(const struct load *load, struct result *result)
     for (size_t i = 0; i < load->settings.thread_count; i++) {
         const struct load_thread *thread = &load->threads[i];
         histogram_merge(&result->latency, &thread->latency);
+        histogram_merge(&result->lateness, &thread->lateness);
         if ((double)thread->run_ns / 1e9 > result->seconds)
             result->seconds = (double)thread->run_ns / 1e9;
         result->replies_in_time += thread->replies_in_time;
@@ -104,6 +105,23 @@ static const struct {
     double quantile;
 } quantiles[] = {{"p50", 0.5}, {"p90", 0.9}, {"p99", 0.99}, {"p99.9", 0.999}, {"max", 1}};
 enum { QUANTILE_COUNT = sizeof quantiles / sizeof quantiles[0] };
+
+static void print_quantiles(const char *name, const struct histogram *histogram)
+{
+    printf("%s", name);
+    for (size_t i = 0; i < QUANTILE_COUNT; i++)
+        printf(" %s %.1f%s", quantiles[i].name, (double)histogram_quantile(histogram, quantiles[i].quantile) / 1e3,
+               i + 1 < QUANTILE_COUNT ? " " : "\n");
+}
+
+static json_t *quantiles_json(const struct histogram *histogram)
+{
+    json_t *json = json_object();
+    for (size_t i = 0; i < QUANTILE_COUNT; i++)
+        json_object_set_new(json, quantiles[i].name,
+                            json_real((double)histogram_quantile(histogram, quantiles[i].quantile) / 1e3));
+    return json;
+}
 
 static void print_usage(const struct load *load, const struct result *result)
 {
@@ -135,11 +153,9 @@ static void print_result(const struct load *load, const struct result *result)
     printf("failures     %ju\n", (uintmax_t)sums->failures);
     for (size_t i = 0; i < result->failure_count; i++)
         printf("  %9ju  %s\n", (uintmax_t)result->failures[i].count, result->failures[i].text);
-    printf("latency us  ");
-    for (size_t i = 0; i < QUANTILE_COUNT; i++)
-        printf(" %s %.1f%s", quantiles[i].name,
-               (double)histogram_quantile(&result->latency, quantiles[i].quantile) / 1e3,
-               i + 1 < QUANTILE_COUNT ? " " : "\n");
+    print_quantiles("latency us  ", &result->latency);
+    if (load->settings.rate > 0)
+        print_quantiles("sent late us", &result->lateness);
     printf("own cpu      %.3f us/reply\n", result->cpu_us_per_reply);
     if (load->has_usage)
         print_usage(load, result);
@@ -231,11 +247,9 @@ static int write_json(const struct load *load, const struct result *result, stru
     for (size_t i = 0; i < result->failure_count; i++)
         json_object_set_new(failures, result->failures[i].text, json_integer((json_int_t)result->failures[i].count));
     json_object_set_new(json, "failures", failures);
-    json_t *latency = json_object();
-    for (size_t i = 0; i < QUANTILE_COUNT; i++)
-        json_object_set_new(latency, quantiles[i].name,
-                            json_real((double)histogram_quantile(&result->latency, quantiles[i].quantile) / 1e3));
-    json_object_set_new(json, "latency_us", latency);
+    json_object_set_new(json, "latency_us", quantiles_json(&result->latency));
+    if (load->settings.rate > 0)
+        json_object_set_new(json, "sent_late_us", quantiles_json(&result->lateness));
     if (load->has_usage)
         json_object_set_new(json, "target_cpu", usage_json(load, result));
     int code = json_dump_file(json, load->settings.json, JSON_INDENT(2) | JSON_REAL_PRECISION(6));

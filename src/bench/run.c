@@ -181,6 +181,7 @@ static void forget_counts(struct load_thread *thread)
 {
     memset(&thread->counts, 0, sizeof thread->counts);
     memset(&thread->latency, 0, sizeof thread->latency);
+    memset(&thread->lateness, 0, sizeof thread->lateness);
     thread->failure_count = 0;
 }
 

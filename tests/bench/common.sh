@@ -153,6 +153,7 @@ peers_per_reply() { awk '$1 == "replies" { print $7 }' "$1"; }
 reply_bytes() { awk '$1 == "replies" { print int($9 + 0.5) }' "$1"; }
 trouble() { awk '$1 == "failures" { f = $2 } $1 == "losses" { l = $5 } END { print f + l }' "$1"; }
 quantile() { awk -v name="$1" '$1 == "latency" { for (i = 3; i < NF; i++) if ($i == name) print $(i + 1) }' "$2"; }
+lateness() { awk -v name="$1" '$1 == "sent" { for (i = 4; i < NF; i++) if ($i == name) print $(i + 1) }' "$2"; }
 
 # A number of the tracker's own account, by its name.
 stat_of() { # NAME

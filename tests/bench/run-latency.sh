@@ -2,6 +2,7 @@
 # Latency in an open loop: finds the top rate in a closed loop, then asks 20, 50 and 80 % of it of the tracker, while
 # snapshots are written, sessions expire, users change and are read anew, and all deltas are flushed. Latencies count
 # from when a request was due, whether or not the generator could send it then: a stall shows in all that it delays.
+# How late the generator itself was is told beside: where that is as long, the tracker was not what was waited for.
 #
 # At the end the open loop at the top rate is held against the closed one: both should cost the worker the same for a
 # reply. Environment, besides that of common.sh:
@@ -45,10 +46,12 @@ trap 'stop_upkeep; clean_up' EXIT
 
 unsent() { awk '$1 == "schedule" { print $4 }' "$1"; }
 
-print_row() { # LABEL FILE
-    printf '%-16s %10s %8s %9s %9s %9s %9s %8s %8s %9s\n' "$1" "$(replies_per_second "$2")" "$(worker_us "$2")" \
+row='%-16s %10s %8s %9s %9s %9s %9s %9s %9s %8s %8s %9s\n'
+# shellcheck disable=SC2059 # the row's form is one
+print_row() { # LABEL FILE [SNAPSHOTS]
+    printf "$row" "$1" "$(replies_per_second "$2")" "$(worker_us "$2")" \
         "$(quantile p50 "$2")" "$(quantile p99 "$2")" "$(quantile p99.9 "$2")" "$(quantile max "$2")" \
-        "$(unsent "$2")" "$(trouble "$2")" "${3:-}"
+        "$(lateness p99 "$2")" "$(lateness max "$2")" "$(unsent "$2")" "$(trouble "$2")" "${3:-}"
 }
 
 run_case() {
@@ -58,7 +61,7 @@ run_case() {
     load "$protocol" "127.0.0.1:$at" "$work/top" --fill ${options[@]+"${options[@]}"}
     top=$(replies_per_second "$work/top")
     printf '\n%s: a worker, latencies in us from when a request was due\n' "$case"
-    printf '%-16s %10s %8s %9s %9s %9s %9s %8s %8s %9s\n' load replies/s us/reply p50 p99 p99.9 max unsent trouble snapshots
+    printf "$row" load replies/s us/reply p50 p99 p99.9 max late-p99 late-max unsent trouble snapshots
     print_row "closed loop" "$work/top"
     start_upkeep
     for share in $shares; do
