@@ -119,7 +119,31 @@ uint32_t departure_sweep(struct context *context, struct torrent *torrent, uint3
     return from;
 }
 
-void departure_walk(struct context *context, struct departure_walk *walk, uint32_t budget)
+static void unlist_refused(struct context *context, struct torrent *torrent)
+{
+    for (uint32_t slot = 0; slot < swarm_active(torrent); slot++)
+        if (users_is_refused(context->users, swarm_user(torrent, slot)))
+            swarm_list_session(torrent, slot, false);
+}
+
+static void unlist_walk(struct context *context, struct departure_walk *walk, uint32_t budget)
+{
+    uint32_t count = torrents_count(context->torrents);
+    uint32_t refusals = users_refusals(context->users);
+    if (refusals != walk->refusals) {
+        walk->refusals = refusals;
+        walk->unlist_count = count;
+    }
+    for (uint32_t spent = 0; walk->unlist_count > 0 && spent < budget; walk->unlist_count--) {
+        if (walk->unlist_at >= count)
+            walk->unlist_at = 0;
+        struct torrent *torrent = torrents_at(context->torrents, walk->unlist_at++);
+        unlist_refused(context, torrent);
+        spent += 1 + swarm_active(torrent) / 16; /* users stand in a row, 16 to a cache line */
+    }
+}
+
+static void expiry_walk(struct context *context, struct departure_walk *walk, uint32_t budget)
 {
     uint32_t count = torrents_count(context->torrents);
     for (uint32_t seen = 0; budget > 0 && seen < count; budget--) {
@@ -139,4 +163,10 @@ void departure_walk(struct context *context, struct departure_walk *walk, uint32
             seen++;
         }
     }
+}
+
+void departure_walk(struct context *context, struct departure_walk *walk, uint32_t budget)
+{
+    expiry_walk(context, walk, budget);
+    unlist_walk(context, walk, budget);
 }

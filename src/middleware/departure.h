@@ -1,6 +1,7 @@
 /*
  * departure: sessions that leave without saying so: silent for too long, or the
  * stalest of too many of one user. They become tombstones and an `expired` delta is made.
+ * And sessions of users who were refused since, which no reply is to name.
  */
 #ifndef PRIVTRAK_MIDDLEWARE_DEPARTURE_H
 #define PRIVTRAK_MIDDLEWARE_DEPARTURE_H
@@ -37,10 +38,17 @@ void departure_note(const struct context *context, struct torrent *torrent, cons
 /* A walk over all torrents, a slice a tick; zero-initialised at start. */
 struct departure_walk {
     uint32_t torrent;
-    uint32_t slot; /* within it, where a large swarm was left in the middle; 0: begin it */
+    uint32_t slot;         /* within it, where a large swarm was left in the middle; 0: begin it */
+    uint32_t refusals;     /* of users_refusals, taken notice of */
+    uint32_t unlist_at;    /* the next torrent to be gone through for them */
+    uint32_t unlist_count; /* how many still are */
 };
 
-/* Does about `budget` units of work (a torrent or a slot each). An RCU read section must be open. */
+/*
+ * Does about `budget` units of work (a torrent or a slot each). An RCU read section must be open. Beside expiry, the
+ * sessions of users who may no longer announce are not handed out any more; nothing else about them changes, and
+ * they expire in their time. An announce, where the user may again, lists them anew.
+ */
 void departure_walk(struct context *context, struct departure_walk *walk, uint32_t budget);
 
 #endif

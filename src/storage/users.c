@@ -57,11 +57,17 @@ struct slot {
     uint32_t mark;
 };
 
+struct page {
+    struct slot slots[PAGE_USERS];
+    uint64_t refused[PAGE_USERS / 64]; /* a bit each: walks over all sessions ask for it */
+};
+
 struct users {
     struct table *table;
-    struct slot **pages;
+    struct page **pages;
     uint32_t count; /* indices given out */
     uint32_t known; /* not gone */
+    uint32_t refusals;
     uint64_t seed;
     size_t memory;
     struct memory *versions;
@@ -75,9 +81,42 @@ static struct user *load_user(struct user *const *place)
     return __atomic_load_n(place, __ATOMIC_ACQUIRE);
 }
 
+static struct page *page_of(struct users *users, uint32_t index)
+{
+    return __atomic_load_n(&users->pages[index / PAGE_USERS], __ATOMIC_ACQUIRE);
+}
+
 static struct slot *slot_at(struct users *users, uint32_t index)
 {
-    return &__atomic_load_n(&users->pages[index / PAGE_USERS], __ATOMIC_ACQUIRE)[index % PAGE_USERS];
+    return &page_of(users, index)->slots[index % PAGE_USERS];
+}
+
+static bool is_refused(const struct user *user)
+{
+    return !(user->flags & USER_ENABLED) || user->flags & USER_GONE;
+}
+
+/* After the version is shown: who sees the count sees whom it counts. */
+static void note_refusal(struct users *users, const struct user *user)
+{
+    uint64_t *bits = &page_of(users, user->index)->refused[user->index % PAGE_USERS / 64];
+    uint64_t bit = UINT64_C(1) << user->index % 64;
+    if (((*bits & bit) != 0) == is_refused(user))
+        return;
+    __atomic_store_n(bits, *bits ^ bit, __ATOMIC_RELAXED);
+    if (is_refused(user))
+        __atomic_store_n(&users->refusals, users->refusals + 1, __ATOMIC_RELEASE);
+}
+
+bool users_is_refused(struct users *users, uint32_t index)
+{
+    uint64_t bits = __atomic_load_n(&page_of(users, index)->refused[index % PAGE_USERS / 64], __ATOMIC_RELAXED);
+    return bits >> index % 64 & 1;
+}
+
+uint32_t users_refusals(struct users *users)
+{
+    return __atomic_load_n(&users->refusals, __ATOMIC_ACQUIRE);
 }
 
 static struct table *table_new(size_t size)
@@ -107,7 +146,7 @@ struct users *users_new(void)
     struct users *users = calloc(1, sizeof *users);
     if (users == NULL)
         return NULL;
-    users->pages = calloc(PAGES_MAX, sizeof(struct slot *));
+    users->pages = calloc(PAGES_MAX, sizeof(struct page *));
     users->table = table_new(TABLE_START);
     users->versions = versions_new();
     if (users->pages == NULL || users->table == NULL || users->versions == NULL || id_table_init(&users->ids) != 0) {
@@ -397,11 +436,11 @@ static int add(struct users *users, struct user *user)
     if (index / PAGE_USERS >= PAGES_MAX || table_reserve(users) != 0 || id_table_reserve(&users->ids) != 0)
         return -ENOMEM;
     if (index % PAGE_USERS == 0) {
-        struct slot *page = calloc(PAGE_USERS, sizeof *page);
+        struct page *page = calloc(1, sizeof *page);
         if (page == NULL)
             return -ENOMEM;
         __atomic_store_n(&users->pages[index / PAGE_USERS], page, __ATOMIC_RELEASE);
-        count_memory(users, PAGE_USERS * sizeof *page, 0);
+        count_memory(users, sizeof *page, 0);
     }
     user->index = index;
     struct slot *slot = slot_at(users, index);
@@ -411,6 +450,7 @@ static int add(struct users *users, struct user *user)
     __atomic_store_n(&users->known, users->known + 1, __ATOMIC_RELAXED);
     id_put(users, user->id, index);
     table_add(users->table, hash_of(users, user), user);
+    note_refusal(users, user);
     count_memory(users, version_bytes(user->passkey_length), 0);
     return 0;
 }
@@ -433,6 +473,7 @@ static int replace(struct users *users, struct user *old, struct user *user)
     if (lists && (moved || !listed))
         table_add(users->table, hash_of(users, user), user);
     __atomic_store_n(&users->known, users->known + lists - listed, __ATOMIC_RELAXED);
+    note_refusal(users, user);
     count_memory(users, version_bytes(user->passkey_length), version_bytes(old->passkey_length));
     call_rcu(&version_of(old)->rcu, free_version);
     return 0;

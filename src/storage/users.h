@@ -81,6 +81,15 @@ const struct user *users_at(struct users *users, uint32_t index);
 /* Reader: the row id of a user by index; 0: none yet. Looks at no version. */
 int64_t users_id_at(struct users *users, uint32_t index);
 
+/* Any thread: whether the user may not announce at all: disabled, or gone. Looks at no version. */
+bool users_is_refused(struct users *users, uint32_t index);
+
+/*
+ * Any thread: how many times that has become true of somebody, modulo 2^32. Who has looked at everything since a
+ * count knows all that were refused up to it.
+ */
+uint32_t users_refusals(struct users *users);
+
 /* By row id: the index, which stays; USER_NONE: nobody has it. For loading many sessions. */
 uint32_t users_index_of_id(struct users *users, int64_t id);
 /* The same of many, which costs less. */

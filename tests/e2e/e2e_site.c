@@ -22,6 +22,39 @@ static void becomes(const struct daemon *daemon, const struct ask *ask, const ch
     cr_assert_fail("the failure stays \"%s\" instead of \"%s\"", told->failure, failure);
 }
 
+/* Announces for the owner until that many peers come, for at most 5 s. */
+static void sees_peers(const struct daemon *daemon, size_t count)
+{
+    struct ask ask = {.passkey = daemon->owner, .torrent = "site", .peer = "owner", .left = 5, .port = 7777};
+    struct told told;
+    double end = now_s() + 5;
+    do {
+        http_announce(daemon, &ask, &told);
+        cr_assert_str_eq(told.failure, "");
+        if (told.peer_count == count)
+            return;
+        sleep_s(0.05);
+    } while (now_s() < end);
+    cr_assert_fail("%zu peers, not %zu", told.peer_count, count);
+}
+
+Test(site, peers_of_a_disabled_user_are_given_to_nobody)
+{
+    struct daemon daemon;
+    struct told told;
+    daemon_start(&daemon, &(struct daemon_options){0});
+    struct ask ask = {.passkey = passkey_of("alice"), .torrent = "site", .peer = "a", .left = 5};
+    database_run(&daemon, "INSERT INTO users (name, passkey) VALUES ('alice', '%s')", ask.passkey);
+    becomes(&daemon, &ask, "", &told);
+    sees_peers(&daemon, 1);
+    database_run(&daemon, "UPDATE users SET enabled = 0 WHERE name = 'alice'");
+    sees_peers(&daemon, 0);
+    database_run(&daemon, "UPDATE users SET enabled = 1 WHERE name = 'alice'");
+    becomes(&daemon, &ask, "", &told);
+    sees_peers(&daemon, 1);
+    daemon_stop(&daemon);
+}
+
 Test(site, changes_of_users_are_followed)
 {
     struct daemon daemon;

@@ -149,6 +149,89 @@ Test(departure, full_ring_keeps_the_silent_until_there_is_room)
     cr_expect_eq(the_torrent()->leechers, 0);
 }
 
+/* --- users who are refused --- */
+
+static void set_enabled(int user, bool enabled)
+{
+    char passkey[32];
+    snprintf(passkey, sizeof passkey, "passkey-%d", user);
+    const struct user_facts facts = {.id = user,
+                                     .passkey = passkey,
+                                     .enabled = enabled,
+                                     .can_leech = true,
+                                     .upload_percent = 100,
+                                     .download_percent = 100};
+    cr_assert_eq(users_put(fixture.context.users, &facts), 0);
+}
+
+static uint32_t listed_of_user(int user)
+{
+    users_read_begin();
+    uint32_t index = users_find_id(fixture.context.users, user)->index;
+    users_read_end();
+    uint32_t listed = 0;
+    for (uint32_t slot = 0; slot < swarm_active(the_torrent()); slot++)
+        listed += swarm_user(the_torrent(), slot) == index && session_is_listed(swarm_session(the_torrent(), slot));
+    return listed;
+}
+
+static unsigned peers_seen_by(int user, int peer)
+{
+    wait_s(1000); /* not too early to get any */
+    return say(user, peer, EVENT_NONE, 0, 10)->peer4_count;
+}
+
+Test(departure, peers_of_a_disabled_user_are_handed_out_no_more)
+{
+    say(1, 1, EVENT_STARTED, 0, 0);
+    say(2, 2, EVENT_STARTED, 0, 0);
+    cr_assert_eq(peers_seen_by(3, 3), 2);
+    set_enabled(1, false);
+    walk(100, 1);
+    cr_expect_eq(peers_seen_by(3, 3), 1);
+    cr_expect_eq(the_torrent()->seeders, 2, "it stays what it was otherwise");
+    set_enabled(1, true);
+    walk(100, 1);
+    cr_expect_eq(peers_seen_by(3, 3), 1, "until it announces");
+    say(1, 1, EVENT_NONE, 0, 0);
+    cr_expect_eq(peers_seen_by(3, 3), 2);
+}
+
+Test(departure, peers_of_a_removed_user_are_handed_out_no_more)
+{
+    say(1, 1, EVENT_STARTED, 0, 0);
+    users_remove(fixture.context.users, 1);
+    walk(100, 1);
+    cr_expect_eq(peers_seen_by(3, 3), 0);
+}
+
+Test(departure, a_refused_users_session_is_counted_on_as_if_nothing_had_been)
+{
+    say(1, 1, EVENT_STARTED, 100, 0);
+    set_enabled(1, false);
+    walk(100, 1);
+    set_enabled(1, true);
+    wait_s(600);
+    const struct announce *announce = say(1, 1, EVENT_NONE, 400, 0);
+    cr_expect_eq(announce->credit.seed_time_s, 600);
+    struct delta delta = {.seq = 0};
+    cr_assert(fixture_delta(&fixture, &delta));
+    cr_expect_eq(delta.credited_uploaded, 300);
+}
+
+Test(departure, all_sessions_of_a_refused_user_are_found_in_a_large_swarm)
+{
+    for (int i = 0; i < LARGE; i++) {
+        say(1 + i % 8, i, EVENT_STARTED, 0, i % 2 ? 10 : 0);
+        fixture_drop_deltas(&fixture);
+    }
+    cr_assert_gt(listed_of_user(2), 20);
+    set_enabled(2, false);
+    walk(1, 2);
+    cr_expect_eq(listed_of_user(2), 0);
+    cr_expect_gt(listed_of_user(3), 20);
+}
+
 /* --- marks of seed time --- */
 
 static bool has_mark(int user)

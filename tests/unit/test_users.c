@@ -229,6 +229,40 @@ Test(users, passkey_of_a_gone_user_may_be_taken)
     cr_expect_eq(id_of("gamma"), 1);
 }
 
+Test(users, the_refused_are_those_that_are_disabled_or_gone)
+{
+    struct user_facts facts = {.id = 1, .passkey = "alpha", .enabled = true, .upload_percent = 100};
+    cr_assert_eq(users_put(users, &facts), 0);
+    cr_assert_eq(put(2, "beta"), 0);
+    uint32_t alpha = index_of("alpha"), beta = index_of("beta");
+    cr_expect_not(users_is_refused(users, alpha));
+    cr_expect_eq(users_refusals(users), 0);
+    facts.enabled = false;
+    for (int i = 0; i < 2; i++) {
+        cr_assert_eq(users_put(users, &facts), 0);
+        cr_expect(users_is_refused(users, alpha));
+        cr_expect_not(users_is_refused(users, beta));
+        cr_expect_eq(users_refusals(users), 1, "counted once");
+    }
+    users_remove(users, 1); /* disabled already */
+    cr_expect_eq(users_refusals(users), 1);
+    users_remove(users, 2);
+    cr_expect(users_is_refused(users, beta));
+    cr_expect_eq(users_refusals(users), 2);
+    facts.enabled = true;
+    cr_assert_eq(users_put(users, &facts), 0);
+    cr_expect_not(users_is_refused(users, alpha));
+    cr_expect_eq(users_refusals(users), 2);
+}
+
+Test(users, who_begins_disabled_is_refused)
+{
+    const struct user_facts facts = {.id = 1, .passkey = "alpha", .upload_percent = 100};
+    cr_assert_eq(users_put(users, &facts), 0);
+    cr_expect(users_is_refused(users, index_of("alpha")));
+    cr_expect_eq(users_refusals(users), 1);
+}
+
 static bool registers(const char *passkey, uint32_t max)
 {
     bool made;
